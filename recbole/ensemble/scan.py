@@ -88,7 +88,9 @@ def _digest(dataset: Dataset, rows: np.ndarray) -> str:
 
 
 def rewritten(dataset: Dataset, rows: np.ndarray) -> Dataset:
-    """Return a copy of the data in which some log rows have another item and another rating.
+    """Return a copy of the data in which some log rows have another item and another rating, the highest or the lowest.
+
+    Ratings beyond the others would change all ratings, because these are divided by the range of all.
 
     Args:
         dataset: the data.
@@ -99,7 +101,9 @@ def rewritten(dataset: Dataset, rows: np.ndarray) -> Dataset:
     item[rows] = item[rows] % (dataset.n_items - 1) + 1
     name = config["RATING_FIELD"]
     if name in columns:
-        columns[name] = np.where(rows, columns[name].max(initial=0) + 1, columns[name]).astype(columns[name].dtype)
+        given = columns[name]
+        low, high = (given.min(), given.max()) if len(given) else (0, 0)
+        columns[name] = np.where(rows, np.where(given == high, low, high), given).astype(given.dtype)
     other = type(dataset)(config, replace(log, item=item, columns=columns))
     other.clean = dataset.clean
     return other
