@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from small_worlds import USERS
 
+from recbole.data import create_dataset
 from recbole.data.sampler import PairSet
 from recbole.ensemble import scan as scanned
 from recbole.ensemble.scan import manifest, rewritten, scan
@@ -84,3 +86,16 @@ def test_the_manifest_depends_on_the_rows(ensembles):
         assert (one.before == one.after) == (one.given == one.left)
     nothing = manifest(place.dataset, place.shard_of, np.zeros_like(forgotten))
     assert [one.before for one in told] == [one.before for one in nothing] == [one.after for one in nothing]
+
+
+def test_other_contents_of_some_rows_do_not_rescale_the_other_ratings(config, write_inter, tmp_path):
+    rows = [(f"u{n % 5}", f"i{n % 7}", 1 + n // 7, n) for n in range(35)]
+    write_inter(tmp_path, rows, "user_id:token item_id:token rating:float timestamp:float")
+    load = {"inter": ["user_id", "item_id", "rating", "timestamp"]}
+    data = create_dataset(config(tmp_path, load_col=load, normalize_all=True)).data
+    changed = np.arange(len(data.log)) < 10
+    there = rewritten(data, changed)
+    for one, other in ((data.log.item, there.log.item), (data.log.columns["rating"], there.log.columns["rating"])):
+        assert (one[changed] != other[changed]).all() and (one[~changed] == other[~changed]).all()
+    batches = [of.masked(changed).collate(of.masked(changed).train_examples()) for of in (data, there)]
+    assert torch.equal(batches[0]["rating"], batches[1]["rating"])
