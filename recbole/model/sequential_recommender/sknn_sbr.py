@@ -80,7 +80,7 @@ class SKNN_SBR(SequentialRecommender):
         return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of all items, float [batch, n_items], at most 1."""
+        """Return the scores of all items, float [batch, n_items]; a row's largest is 1, or 0 without neighbours."""
         item_seq = interaction[self.ITEM_SEQ].cpu().numpy()
         row, position = np.nonzero(item_seq)
         sets = _item_sets(row, item_seq[row, position], (len(item_seq), self.n_items))
