@@ -58,9 +58,9 @@ class GeneralRecommender(AbstractRecommender):
         return self.pair_scores(Interaction(pairs)).view(items.shape)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return ``{"table": view}`` with the user embedding table ``user_embedding``; {} for a model without one.
+        """Return ``{"table": view}``, a :class:`UserView` of the user embedding table; {} for a model without one.
 
-        ``dataset`` is not used. See :meth:`AbstractRecommender.user_views`.
+        The table is the attribute ``user_embedding``. ``dataset`` is not used.
         """
         table = getattr(self, "user_embedding", None)
         if not isinstance(table, nn.Embedding):

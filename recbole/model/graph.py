@@ -149,7 +149,7 @@ class InteractionGraph:
     def csr(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sparse CSR tensor [n_nodes, n_nodes] with the given value for each directed edge, [2 n_edges]."""
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")  # "in beta", once
+            warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")  # PyTorch warns that CSR is in beta
             return torch.sparse_csr_tensor(self._pointers, self.tails, values, (self.n_nodes, self.n_nodes))
 
     def likeness(self, nodes: torch.Tensor) -> torch.Tensor:

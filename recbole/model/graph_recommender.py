@@ -136,7 +136,7 @@ class GraphRecommender(GeneralRecommender, ABC):
         return self.representations()
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return two views: ``table``, the user embedding table, and ``propagated``, the users of :meth:`forward`."""
+        """Return the :class:`UserView` ``table``, the user table, and ``propagated``, the users of :meth:`forward`."""
         propagated = UserView(lambda: self.forward()[0], ("user_embedding.weight",), table=False)
         return super().user_views(dataset) | {"propagated": propagated}
 

@@ -60,7 +60,13 @@ class KeyedDropout(nn.Module):
         return x * self._kept(states, x.shape).to(x.dtype).mul_(1 / (1 - self.p))
 
     def _kept(self, states: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-        """Return which units are kept, bool of the given shape; ``states`` (int64 [shape[0]]) are the hashes so far."""
+        """Return which units are kept, bool of the given shape.
+
+        Args:
+            states: int64 [shape[0]], a hash of all that the mask of each entry depends on, except the place in the
+                entry.
+            shape: shape of the tensor to which dropout is applied.
+        """
         *inner, units = shape[1:]
         quarters = (units + 3) // 4
         place = torch.arange(quarters, device=states.device)

@@ -124,7 +124,7 @@ class Presences:
             n_heads: number of heads.
         """
         states = functional.embedding(place, heads).permute(2, 0, 1)
-        return states.contiguous().unflatten(0, (kinds, n_heads, -1))  # long rows are faster than short ones
+        return states.contiguous().unflatten(0, (kinds, n_heads, -1))  # nodes last: operations on long rows are faster
 
     def _steps(
         self, nodes: slice, lengths: torch.Tensor, dtype: torch.dtype
@@ -145,7 +145,7 @@ class Presences:
         step, t = (torch.arange(int(n.max()), device=size.device).unsqueeze(1) for n in (size, lengths))
         there = step < size
         place = (first + step).clamp_max(len(self.slot) - 1)
-        slot = torch.where(there, self.slot[place], len(t))[1:]  # len(t), after all steps, for padding
+        slot = torch.where(there, self.slot[place], len(t))[1:]  # padding is at step len(t), after all others
         present = slot.new_zeros(len(t) + 1, len(size)).scatter_(0, slot, 1)[:-1]
         time = torch.cat([t.expand_as(present), slot.clamp_max(len(t) - 1)])
         valid = torch.cat([(present == 0) & (t < lengths), there[1:]])

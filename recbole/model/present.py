@@ -30,7 +30,7 @@ def present_users(dataset: Dataset, device: torch.device | str | None = None) ->
 
 
 def with_batch(present: torch.Tensor, users: torch.Tensor, n_users: int) -> torch.Tensor:
-    """Return the ids (int64, ascending, without repetitions) of the present users and of a batch's users.
+    """Return the ids (int64, ascending, distinct) of the present users (see :func:`present_users`) and a batch's users.
 
     A batch can contain other users if an algorithm takes the gradient of forgotten examples after the model was rebuilt
     without them.

@@ -44,7 +44,7 @@ class BPR(GeneralRecommender):
 
     def get_user_embedding(self, user: torch.Tensor) -> torch.Tensor:
         """Return the factor vectors of users, float [batch, d], for user ids (int64 [batch])."""
-        return self.user_embedding.weight.index_select(0, user)  # its backward pass takes a third of nn.Embedding's
+        return self.user_embedding.weight.index_select(0, user)  # backward takes a third of nn.Embedding's time
 
     def get_item_embedding(self, item: torch.Tensor) -> torch.Tensor:
         """Return the factor vectors of items, float [batch, d], for item ids (int64 [batch])."""

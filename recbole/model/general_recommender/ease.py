@@ -75,10 +75,10 @@ class EASE(FittedRecommender[torch.Tensor]):
         self.inverse = learned.to(self.device)
 
     def scores(self, matrix: scipy.sparse.csr_matrix, users: np.ndarray) -> torch.Tensor:
-        """Return the users' rows of ``X B``, float64 [len(users), n_items].
+        """Return the users' rows of ``X B``, float64 [len(users), n_items], for user ids (int64) and ``X = matrix``.
 
         Element j is ``x_j - (x P)_j / P_jj`` for a user's row ``x`` of ``X``. The term ``x_j`` makes up for the
-        diagonal of ``-P_ij / P_jj``, which is -1 where that of ``B`` is 0.
+        diagonal of ``-P_ij / P_jj``, which is -1, while that of ``B`` is 0.
         """
         rows = torch.from_numpy(matrix[users].toarray()).to(self.device)
         return rows - rows @ self.inverse / self.inverse.diagonal()

@@ -93,7 +93,7 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
         return np.flatnonzero(doubtful.any(axis=1))
 
     def _replace(self, columns: np.ndarray, fresh: scipy.sparse.csc_array) -> None:
-        """Replace the given columns (int64 indices) of the similarities by ``fresh``, sparse [all, len(columns)]."""
+        """Replace some columns (int64 indices) of the stored similarities by those of ``fresh``, in the same order."""
         kept = np.ones(self.w.shape[1])
         kept[columns] = 0
         place = scipy.sparse.csc_array(
@@ -122,10 +122,10 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
     def _nearest(
         self, products: scipy.sparse.csc_array, norms: np.ndarray, columns: np.ndarray
     ) -> scipy.sparse.csc_array:
-        """Return the similarities to the ``k`` nearest neighbours, sparse CSC [all, len(columns)].
+        """Return some columns' similarities to their ``k`` nearest neighbours, sparse CSC [all, len(columns)].
 
         Args:
-            products: inner products of all columns with the given columns, sparse [all, len(columns)].
+            products: inner products of all columns of counts with the given columns, sparse [all, len(columns)].
             norms: float64 [all], Euclidean norms of all columns.
             columns: int64, indices of the given columns.
         """

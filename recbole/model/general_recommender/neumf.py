@@ -66,7 +66,7 @@ class NeuMF(GeneralRecommender):
         return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return user views, which are embedding tables: ``gmf`` if ``mf_train`` is on, ``mlp`` if ``mlp_train`` is."""
+        """Return a :class:`UserView` of each user table: ``gmf`` if ``mf_train`` is on, ``mlp`` if ``mlp_train`` is."""
         halves = {"gmf": ("mf", self.mf_train), "mlp": ("mlp", self.mlp_train)}
         names = {view: f"user_{half}_embedding.weight" for view, (half, there) in halves.items() if there}
         return {view: UserView(partial(self.get_parameter, name), (name,)) for view, name in names.items()}

@@ -57,14 +57,14 @@ class SGL(GraphRecommender):
         self.present = present_users(dataset, self.device)
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the user table only; every item row is read as a negative in the contrastive loss.
+        """Return only the user table, because the contrastive loss reads every item row in every batch.
 
         See :meth:`AbstractRecommender.reads`.
         """
         return {"user_embedding.weight": (self.USER_ID,)}
 
     def candidates(self) -> dict[str, torch.Tensor]:
-        """Return the ids (int64) of the users that serve as negatives in the contrastive loss, for the user table."""
+        """Return ``{"user_embedding.weight": ids}``, int64, for the users that are contrastive negatives."""
         return {"user_embedding.weight": self.present}
 
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:

@@ -82,8 +82,8 @@ class SimRec(GeneralRecommender):
     * ``reg_weight`` times the squared norms of the two tables.
 
     Unlike the authors' program, this class adds no small constants inside logarithms, and it trains the teacher itself
-    for ``teacher_epochs`` (the program loads a teacher trained for 100 epochs). ERASE's SimRec leaves its teacher
-    untrained and ranks by the raw tables.
+    for ``teacher_epochs`` (the program loads a teacher trained for 100 epochs). In ERASE, the benchmark that this
+    package re-implements, SimRec's teacher is not trained, and items are ranked by the raw tables.
 
     The :class:`Teacher` is trained in the first ``teacher_epochs`` epochs, in addition to ``epochs``, by the same
     optimizer on the same training pairs; its parameters then stay fixed. If the time budget ends before, the student is
@@ -95,7 +95,7 @@ class SimRec(GeneralRecommender):
 
     input_type = InputType.PAIRWISE  # the teacher needs negatives
     loss_of_examples = False
-    reach = math.inf  # through the teacher, whose layers reach any distance
+    reach = math.inf  # the loss reads the teacher's embeddings of random users and items
     rebuild_changes_scores = False
     selective = ("user_embedding.weight",)
 
@@ -124,14 +124,14 @@ class SimRec(GeneralRecommender):
         self.present = self.teacher.present
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the user table only; every item row is read by the contrastive losses.
+        """Return only the user table, because the contrastive losses read every item row in every batch.
 
         See :meth:`AbstractRecommender.reads`.
         """
         return {"user_embedding.weight": (self.USER_ID,)}
 
     def candidates(self) -> dict[str, torch.Tensor]:
-        """Return the ids (int64) of the users that serve as negatives in the contrastive losses, for the user table."""
+        """Return ``{"user_embedding.weight": ids}``, int64, for the users that are contrastive negatives."""
         return {"user_embedding.weight": self.present}
 
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
@@ -154,7 +154,7 @@ class SimRec(GeneralRecommender):
         return self.features(self.user_embedding.weight), self.features(self.item_embedding.weight)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return two views of the student: ``table``, the user embeddings ``e``, and ``features``, their ``x(e)``."""
+        """Return a :class:`UserView` of the student's user table, ``table``, and one of its ``x(e)``, ``features``."""
         features = UserView(lambda: self.features(self.user_embedding.weight), ("user_embedding.weight",), table=False)
         return super().user_views(dataset) | {"features": features}
 

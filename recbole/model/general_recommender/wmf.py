@@ -57,7 +57,7 @@ class WMF(GeneralRecommender):
         self._pairs = torch.from_numpy(distinct(users * self.n_items + items)).to(self.device)
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the user table only; every example reads all item rows.
+        """Return only the user table, because every example reads all item rows.
 
         See :meth:`AbstractRecommender.reads`.
         """

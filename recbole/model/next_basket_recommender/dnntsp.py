@@ -89,19 +89,19 @@ class DNNTSP(NextBasketRecommender):
         return scores.index_put((user, item), change.squeeze(1), accumulate=True)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return the view ``summary``, each user's mean of z; attribute unlearning changes the value projection."""
+        """Return the :class:`UserView` ``summary``, each user's mean of z; protection changes the value projection."""
         moments = self._second_moments, self._of_moments
         return self.views_of_histories(dataset, "summary", self._mean_summary, ("value.weight",), moments)
 
     def _mean_summary(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean of z over each user's nodes, float [batch, d]."""
+        """Return the mean of the item summaries z (see the class) over each user's history items, float [batch, d]."""
         user, _, _, z = self._nodes(interaction)
         count = torch.bincount(user, minlength=len(interaction)).clamp_min(1).unsqueeze(1)
         return z.new_zeros(len(interaction), z.shape[1]).index_add(0, user, z) / count
 
     @torch.no_grad()
     def _second_moments(self, interaction: Interaction) -> torch.Tensor:
-        """Return what the mean of z depends on besides the value projection, in evaluation mode.
+        """Return what each user's mean of the summaries z depends on besides the value projection, in evaluation mode.
 
         Let ``c_it`` contain the averages of the states of node i under the attention weights of each head at step t.
         H_it after the attention is a linear function of ``c_it``, given by the value projection. The mean of z over a
@@ -124,7 +124,7 @@ class DNNTSP(NextBasketRecommender):
         return moments / torch.bincount(user, minlength=len(interaction)).clamp_min(1).view(-1, 1, 1)
 
     def _of_moments(self, moments: torch.Tensor) -> torch.Tensor:
-        """Return the mean of z over each user's nodes, float [batch, d], from the result of :meth:`_second_moments`."""
+        """Return each user's mean of the summaries z, float [batch, d], from the result of :meth:`_second_moments`."""
         value, q = (w.view(self.n_heads, -1, *w.shape[1:]) for w in (self.value.weight, self.aggregate.weight[0]))
         seen = (moments @ torch.einsum("hkd,hk->hd", value, q).flatten()).view(len(moments), self.n_heads, -1)
         return torch.einsum("hkd,nhd->nhk", value, seen).flatten(1)
@@ -170,7 +170,7 @@ class DNNTSP(NextBasketRecommender):
     def _at_presences(
         self, history: Incidence, user: torch.Tensor, node: torch.Tensor, embedded: torch.Tensor, lengths: torch.Tensor
     ) -> torch.Tensor:
-        """Return z, float [nodes, d], from each node's distinct states (see :class:`Presences`), in evaluation mode.
+        """Return the item summaries z, float [nodes, d], from the distinct states of each node, in evaluation mode.
 
         Args:
             history: the entries (items in baskets) of the batch's histories.
@@ -206,9 +206,9 @@ class DNNTSP(NextBasketRecommender):
     def _at_all_steps(
         self, history: Incidence, user: torch.Tensor, node: torch.Tensor, embedded: torch.Tensor, lengths: torch.Tensor
     ) -> torch.Tensor:
-        """Return z, float [nodes, d], from the states at all time steps, which batch normalisation needs in training.
+        """Return the item summaries z, float [nodes, d], from the states at all time steps, for training.
 
-        The arguments are those of :meth:`_at_presences`.
+        Batch normalisation needs all steps then. The arguments are those of :meth:`_at_presences`.
         """
         kept = torch.full_like(lengths, history.n_slots) if self.legacy_bn else lengths
         start = kept.cumsum(0) - kept
@@ -228,7 +228,7 @@ class DNNTSP(NextBasketRecommender):
 
         Args:
             states: float [rows, d], the embeddings; a row is a (node, time step) pair or a distinct state.
-            mix: multiplies the states of each time step t by A_t.
+            mix: multiplies the states of each time step t by the co-occurrence matrix A_t (see the class).
         """
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             states = torch.relu(normalised(cast("nn.Linear", convolution), cast("nn.BatchNorm1d", norm), mix(states)))
@@ -245,8 +245,8 @@ class DNNTSP(NextBasketRecommender):
 
         Returns:
             ``(first, second, weight, largest)``. ``first`` and ``second``, int64 [edges]: indices of the two entries.
-            ``weight``, float [edges, 1]: the W of the two items. ``largest``, float [users]: the maximum by which each
-            user's W was divided.
+            ``weight``, float [edges, 1]: W of the two items (see the class). ``largest``, float [users]: the maximum by
+            which each user's W was divided.
         """
         first, second = pairs_within(history.basket)
         differ = node[first] != node[second]
@@ -262,18 +262,17 @@ class DNNTSP(NextBasketRecommender):
         return functional.linear(states, torch.cat([self.query.weight, self.key.weight, self.value.weight]))
 
     def _along(self, states: torch.Tensor) -> torch.Tensor:
-        """Return each head's inner product of its part of q and its part of the states' values, [rows, n_heads]."""
+        """Return each head's inner product of its part of the weights q and of the states' values, [rows, n_heads]."""
         along = self.value.weight * self.aggregate.weight.T
         return functional.linear(states, along.unflatten(0, (self.n_heads, -1)).sum(dim=1))
 
     def _summaries(self, states: torch.Tensor, lengths: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-        """Return z, float [nodes, d]; nodes are padded together if their history lengths are similar.
+        """Return the item summaries z, float [nodes, d], padding nodes with similar history lengths together.
 
         Args:
             states: float [sum of ``kept``, d], the states of each node at its time steps, one node after the other.
             lengths: int64 [nodes], number of baskets in the history of each node's user.
-            kept: int64 [nodes], number of time steps of each node in ``states``; larger than its length if padding is
-                kept.
+            kept: int64 [nodes], number of time steps of each node in ``states``, not less than its length.
         """
         sizes = power_above(lengths).unique_consecutive(return_counts=True)[1].tolist()
         kept = kept.split(sizes)
@@ -281,7 +280,7 @@ class DNNTSP(NextBasketRecommender):
         return torch.cat(list(map(self._summary, heads, lengths.split(sizes), kept)))
 
     def _summary(self, heads: torch.Tensor, lengths: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-        """Return z, float [nodes, d], of nodes that are padded to the same number of time steps.
+        """Return the item summaries z, float [nodes, d], of nodes that are padded to the same number of time steps.
 
         Args:
             heads: float [sum of ``kept``, 3 d], queries, keys and values at each node's time steps; see :meth:`_heads`.

@@ -120,9 +120,9 @@ class Sets2Sets(NextBasketRecommender):
         return dict.fromkeys(tables, (self.HISTORY_ITEMS,))
 
     def rows_read(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return the row ids (int64) that a batch reads in a table; in the decoder's, they are items of last baskets.
+        """Return the row ids (int64) that a batch reads in a table, see :meth:`AbstractRecommender.rows_read`.
 
-        See :meth:`AbstractRecommender.rows_read`.
+        In the decoder's embedding table these are only the items of each history's last basket.
         """
         if name != "decoder_embedding.weight":
             return super().rows_read(name, interaction)
@@ -149,7 +149,7 @@ class Sets2Sets(NextBasketRecommender):
         return self._repeats(logits, history, lengths)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return the user view ``state``: the decoder state s, computed from the user's history.
+        """Return the :class:`UserView` ``state``: the decoder state s, computed from the user's history.
 
         Attribute unlearning changes the parameters of the decoder to protect it.
         """
@@ -161,7 +161,7 @@ class Sets2Sets(NextBasketRecommender):
         return self.views_of_histories(dataset, "state", state, decoder)
 
     def _state(self, history: Incidence, lengths: torch.Tensor) -> torch.Tensor:
-        """Return the decoder state s of each history, float [batch, hidden].
+        """Return the decoder state s (see the class) of each history, float [batch, hidden].
 
         Args:
             history: the entries (items in baskets) of the batch's histories.
@@ -181,7 +181,9 @@ class Sets2Sets(NextBasketRecommender):
         return s.squeeze(1)
 
     def _repeats(self, logits: torch.Tensor, history: Incidence, lengths: torch.Tensor) -> torch.Tensor:
-        """Mix the frequencies f into the logits at items in the histories, in place, and return the logits.
+        """Mix the users' own item frequencies f into the logits, in place, and return the logits.
+
+        Only logits of items in a user's history change.
 
         Args:
             logits: float [batch, n_items - 1], the ``l`` of the class docstring, without the padding item.
@@ -199,7 +201,10 @@ class Sets2Sets(NextBasketRecommender):
     # --- the gate --------------------------------------------------------------------------------------------------
 
     def _gate(self, places: torch.Tensor) -> torch.Tensor:
-        """Return the gate's values, float [n], at flat indices (int64 [n]): stored ones, or else the initial ones."""
+        """Return entries of the gate G, float [n], at flat indices (int64 [n]).
+
+        The index of G_ij is ``j n_items + i``. An entry that is not stored has its initial value.
+        """
         if not len(self.gate_places):
             return self._drawn(places, self.gate_weight.dtype)
         number, stored = self._number(places)
@@ -234,7 +239,7 @@ class Sets2Sets(NextBasketRecommender):
         return (bound * (2 * drawn - 1)).to(dtype)
 
     def entries(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return the positions (int64) in ``gate_weight`` of pairs of items in one history, which a batch reads."""
+        """Return the positions (int64) in ``gate_weight`` that a batch reads: of pairs of items in one history."""
         user, item, *_ = Incidence.of(interaction[self.HISTORY_ITEMS]).nodes(self.n_items)
         of, to = pairs_within(user)
         number, stored = self._number(item.index_select(0, of) * self.n_items + item.index_select(0, to))
