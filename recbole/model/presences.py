@@ -39,7 +39,7 @@ class Presences:
 
     @classmethod
     def of(cls, history: Incidence, node: torch.Tensor, n_nodes: int) -> Self:
-        """Number the distinct states of a batch of basket histories.
+        """Return the :class:`Presences` of a batch of basket histories, which number its distinct states.
 
         Args:
             history: the entries (items in baskets) of the histories.

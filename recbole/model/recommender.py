@@ -251,7 +251,7 @@ class AbstractRecommender(nn.Module):
         return (interaction,)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Recompute what is derived from the data (a graph, item weights) from the rows that ``dataset`` retains.
+        """Recompute what is derived from the data, such as a graph, from the interactions retained in ``dataset``.
 
         The default constructs a new model, then restores the parameters and the running statistics of normalisation
         layers. A model that derives nothing from the data, or can do so at lower cost, overrides this method.
