@@ -91,8 +91,8 @@ class Asked:
         Args:
             rows: the evaluation rows.
             k: length of the lists.
-            masked: True ranks only candidates: not the items in each row's history, or, if candidates are sampled, only
-                the sampled and the relevant ones. False ranks the whole catalogue.
+            masked: True ranks only the candidates: all items except those in the row's history, or, if candidates are
+                sampled, the sampled and the relevant items. False ranks the whole catalogue.
             batch_rows: the most rows that are scored at once.
             each: a callback that receives the index of each batch's first row, and the batch's scores. The scores have
                 shape [batch, n_items], are on the model's device, and are minus infinity for items that are not ranked
@@ -138,8 +138,8 @@ class Asked:
     def _kept(self, rows: EvalRows, batch_rows: int) -> Callable[[slice], torch.Tensor] | None:
         """Return a function from a slice of the rows to their scores, based on the cache.
 
-        If the cache holds the scores of ``rows.like``, the rows that differ are scored now. None if the cache holds
-        the scores of neither.
+        If the cache holds the scores of ``rows.like`` instead, the rows that differ are scored now. None if the cache
+        holds neither.
         """
         if self._scored is None or (self._scored[0] is not rows and self._scored[0] is not rows.like):
             return None

@@ -198,7 +198,7 @@ Kind = TypeVar("Kind", bound=Metric)
 
 
 def _of(kind: type[Kind], name: str, **about: bool) -> Callable[[Callable[..., Any]], Kind]:
-    """Return a decorator that makes a function a metric of class ``kind`` with these attributes."""
+    """Return a decorator that makes a function a metric of class ``kind`` with this name and attributes."""
     return lambda function: kind(name, function, **about)
 
 

@@ -256,19 +256,22 @@ def _recommended(best: Ids, n_items: int) -> Iterator[Ids]:
 
 @of_pairs("MAE")
 def absolute_error(scores: Floats, labels: Mask) -> Floats:
-    """Return the absolute difference between score and label of each pair, [pairs]."""
+    """Return the absolute difference between score and label of each (row, item) pair, [pairs]."""
     return np.abs(scores - labels)
 
 
 @of_pairs("RMSE", root=True)
 def squared_error(scores: Floats, labels: Mask) -> Floats:
-    """Return the squared difference between score and label of each pair, [pairs]; RMSE is the root of their mean."""
+    """Return the squared difference between score and label of each (row, item) pair, [pairs].
+
+    The reported metric RMSE is the square root of their mean.
+    """
     return (scores - labels) ** 2
 
 
 @of_pairs("LogLoss")
 def log_loss(scores: Floats, labels: Mask) -> Floats:
-    """Return the binary cross-entropy of each pair, [pairs].
+    """Return the binary cross-entropy of each (row, item) pair, [pairs].
 
     The score, clipped to (0, 1), is used as the probability that the label is True.
     """

@@ -60,8 +60,8 @@ class Comparison:
 def comparison(paths: Iterable[str | Path], k: int | None = None) -> Comparison:
     """Return a table that compares several runs.
 
-    Runs that differ in data set, model, seed, scenario, algorithm or settings get separate rows. Base and retrained
-    models with the same settings are listed once.
+    Runs that differ in data set, model, seed, scenario (what is forgotten), algorithm or settings get separate rows.
+    Base and retrained models with the same settings are listed once.
 
     Args:
         paths: files that ``unlearn.py --result_file`` wrote.

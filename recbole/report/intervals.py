@@ -98,7 +98,7 @@ def as_told(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def cell(value: float, low: float, high: float) -> str:
-    """Return the text ``value [low, high]``, only ``value`` if ``low`` is NaN, or an empty text if ``value`` is."""
+    """Return the text ``value [low, high]``, only ``value`` if ``low`` is NaN, or "" if ``value`` is NaN."""
     if math.isnan(value):
         return ""
     return shown(value) if math.isnan(low) else f"{shown(value)} [{shown(low)}, {shown(high)}]"

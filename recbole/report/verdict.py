@@ -48,7 +48,7 @@ def verdict(record: Record) -> list[str]:
         record: the record of the run with its result rows.
 
     Returns:
-        Those of the following codes that apply. A code that this record does not suffice to check is left out.
+        Those of the following codes that apply. Codes that cannot be checked with this record are left out.
             ``nothing_changed``: no request changed the model, or the results hardly differ from those before unlearning
             (not returned together with ``all_diverged``); ``utility_lost``: NDCG@10 is much lower than the base
             model's; ``all_diverged``: every request that required work diverged; ``nothing_to_forget``: the model

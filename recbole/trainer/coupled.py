@@ -1,4 +1,4 @@
-"""Which random draws models share that are trained with the same seed on partly different interactions.
+"""Which random draws two models share if they are trained with the same seed on partly different interactions.
 
 A model shares a draw if the draw depends only on the seed, the epoch and the training example (it is *keyed* by the
 example). Two models that are trained after forgetting different interactions then use the same random numbers for all

@@ -69,8 +69,8 @@ class Learned:
 def new_model(run: Run, state: State) -> AbstractRecommender:
     """Return an untrained model for the state's data, on its device, with initial values drawn with the run's seed.
 
-    Injected rows (spam) do not change the initial values of genuine users and items: they are the same as in a model
-    that is built on the data without injected rows.
+    Injected rows (spam) do not change the initial values of genuine users and items. These values are the same as in a
+    model that is built on the data without injected rows.
     """
     model = _drawn(run, state.data, run.config["seed"])
     if state.dataset.clean is not None and model.trainable:

@@ -273,7 +273,7 @@ class TrainingLoop:
         return self.best_state
 
     def _over_budget(self) -> bool:
-        """Return (and, if so, log) whether an epoch as long as the last would exceed the time budget, as ERASE does."""
+        """Return whether an epoch as long as the last would exceed the time budget (as in ERASE); log it if so."""
         progress = self.progress
         if self.deadline.seconds is None or not progress.epoch_seconds or progress.batch:
             return False

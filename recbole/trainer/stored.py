@@ -210,8 +210,9 @@ def _comparable(own: Any, theirs: Any) -> Any:
         theirs: the stored value.
 
     Returns:
-        If ``own`` is a dictionary: a dictionary with the same keys. Its values are those of ``theirs``, or of ``own``
-        where ``theirs`` lacks the key; a text is used as the value of every key. Otherwise ``theirs``.
+        If both are dictionaries, one with the keys of ``own`` and the values of ``theirs``, or of ``own`` for keys that
+        ``theirs`` lacks. If only ``own`` is a dictionary and ``theirs`` a text, a dictionary with the keys of ``own``
+        and this text as every value. Otherwise ``theirs``.
     """
     if isinstance(own, dict) and isinstance(theirs, dict):
         return {key: _comparable(own[key], theirs[key]) if key in theirs else own[key] for key in own}

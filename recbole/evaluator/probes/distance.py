@@ -111,7 +111,7 @@ def rank_biased_overlap(ours: Ids, theirs: Ids, p: float = PERSISTENCE) -> Float
 
     Args:
         ours, theirs: int64 [rows, depth] item ids, best first; 0 where a list has ended, which is never a common item.
-        p: persistence, between 0 and 1: the weight of each depth relative to the depth before.
+        p: persistence, between 0 and 1: each depth d has p times the weight of the depth before, as the formula says.
     """
     n, depth = ours.shape
     if not n:

@@ -1,4 +1,4 @@
-"""How much a model recommends the items that a spam attack promotes to genuine users."""
+"""How much a model recommends to genuine users the items that a spam attack promotes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -123,7 +123,7 @@ def _values(
 
 
 def target_scores(model: Recommender, view: TargetView, settings: EvalSettings) -> tuple[Answers, TargetScores]:
-    """Score the rows of a view once; return what the utility metrics need, and the promoted items' ranks.
+    """Score the rows of a view once, for the utility metrics and for the ranks and probabilities of promoted items.
 
     Args:
         model: any recommender.
