@@ -1,6 +1,7 @@
-"""Evaluation: computes metrics for a model on fixed evaluation rows and returns rows of one result table.
+"""Evaluation of models: computes metrics and returns them as rows of a result table.
 
-An evaluation row is one ranking: the input of a user or session, its relevant items and its candidates.
+All models are evaluated on the same evaluation rows. An evaluation row is one ranking: the input of a user or session,
+the relevant items, and the candidates to rank.
 
 RecBole's ``Collector``, ``Evaluator`` and metric classes can also be imported from here; they are loaded from
 :mod:`recbole.doors` on first use.

@@ -1,4 +1,4 @@
-"""A cache around a model under evaluation, so that several probes do not score or rank the same rows twice."""
+"""A cache around a model under evaluation, so that no part of an evaluation repeats the work of another."""
 
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, TypeVar
@@ -15,13 +15,13 @@ Batches = Callable[[int, torch.Tensor], None]
 """A callback that receives each batch of scores together with the index of the batch's first row."""
 
 SCORES_KEPT = 2**24
-"""The most scores of a model that are cached for the next probe on the same rows: 64 MiB of float32."""
+"""The most scores of a model that are cached, for the next evaluation on the same rows: 64 MiB of float32."""
 
 SHORTEST, DEEPEST = 10, 100
-"""The least length of a cached list, so that later calls with a larger k can reuse it.
+"""The minimum length of a cached top-k list. Later calls with a larger k can then use the cached list.
 
-``SHORTEST`` applies when histories are excluded. ``DEEPEST`` applies when all items are candidates, because the
-distance measures compare the first 100 ranks.
+``SHORTEST`` applies if the items of each row's history are excluded. ``DEEPEST`` applies if all items are candidates,
+because the distances between models compare the first 100 ranks.
 """
 
 
@@ -32,17 +32,17 @@ Found = TypeVar("Found")
 class Asked:
     """A model under evaluation together with its cached top-k lists and scores. It can be used in place of the model.
 
-    Top-k lists are cached for as long as their ``EvalRows`` object lives. If rows mostly repeat other rows
-    (:attr:`EvalRows.like`), only the rows that differ are ranked. The scores of the most recent rows are cached too, if
-    all items were candidates and there are at most :data:`SCORES_KEPT` of them.
+    Top-k lists are cached as long as the ``EvalRows`` object exists that they were computed for. If evaluation rows
+    mostly repeat earlier ones (:attr:`EvalRows.like`), only rows that differ are ranked. The scores of the last rows
+    are cached too, if all items were candidates and there are at most :data:`SCORES_KEPT` scores.
 
     Args:
         model: any recommender. Its parameters must not change from now on.
 
     Attributes:
-        tied: ``(share, k)``: the largest share of rows so far in which the item at rank k has the same score as an item
-            that is not in the list, and the k of these rows.
-        told: whether the log line about such ties has been written.
+        tied: ``(share, k)``: how often rank k was decided by tie-breaking. In this share of rows the item at rank k has
+            the same score as an item that is not in the list; it is the largest share among all lists computed so far.
+        told: whether the log line about these ties has been written.
     """
 
     def __init__(self, model: Recommender) -> None:
@@ -70,13 +70,13 @@ class Asked:
         return self.model.full_sort_predict(interaction)
 
     def once(self, rows: EvalRows, question: Hashable, find: Callable[[], Found]) -> Found:
-        """Return ``find()``, computed on the first call with these rows and this key, and then cached.
+        """Return the result of ``find()``, which is called only on the first call with these rows and this key.
 
         Args:
-            rows: the evaluation rows. The result stays cached until this object is garbage-collected.
-            question: the cache key. It must contain everything that the result depends on except the model and the
-                rows.
-            find: computes the result, which must not be modified afterwards.
+            rows: the evaluation rows. The result stays cached as long as the object ``rows`` exists.
+            question: the key of the result in the cache. It must contain everything that the result depends on, except
+                the model and the rows.
+            find: function that computes the result. The result must not be modified afterwards.
         """
         known = self._known.setdefault(rows, {})
         if question not in known:
@@ -91,18 +91,18 @@ class Asked:
         Args:
             rows: the evaluation rows.
             k: length of the lists.
-            masked: True to exclude each row's history (and items that were not sampled as candidates), False to rank
-                the whole catalogue.
+            masked: True ranks only the candidates: all items except those in the row's history, or, if candidates are
+                sampled, the sampled and the relevant items. False ranks the whole catalogue.
             batch_rows: the most rows that are scored at once.
             each: a callback that receives the index of each batch's first row, and the batch's scores. The scores have
-                shape [batch, n_items], are on the model's device, and are minus infinity for non-candidates and where
-                the model returned NaN. With a callback all rows are scored, even if their lists are cached.
+                shape [batch, n_items], are on the model's device, and are minus infinity for items that are not ranked
+                and where the model returned NaN. With a callback all rows are scored, even if their lists are cached.
 
         Returns:
-            int64 [rows, k] item ids, best first. A list with fewer than k candidates ends with 0. A row with a NaN
-                score is -1 throughout. The array is cached: do not modify it.
+            Item ids, int64 [rows, k], best first. A list with fewer than k ranked items ends with 0. If a row has a NaN
+                score, its whole list is -1. The array is cached: do not modify it.
         """
-        different = rows.restricted  # if not, masked and unmasked lists are equal
+        different = rows.restricted  # if False, all items are candidates: masked and unmasked lists are equal
         known, masked = self._lists.setdefault(rows, {}), masked and different
         if each is not None or masked not in known or known[masked].shape[1] < k:
             length = max(k, SHORTEST if masked or not different else DEEPEST)
@@ -112,17 +112,19 @@ class Asked:
     def scores(
         self, rows: EvalRows, masked: bool = False, batch_rows: int = 4096
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield the scores of all items batch by batch, from the cache if these rows were the last ones scored.
+        """Compute a model's scores of all items, batch by batch, or take them from the cache.
+
+        The cache is used if these rows, or those that they mostly repeat (:attr:`EvalRows.like`), were scored last.
 
         Args:
             rows: the evaluation rows.
-            masked: True to set non-candidates (such as each row's history) to minus infinity, False to keep the scores
-                of the whole catalogue.
+            masked: True sets items that are no candidates (such as each row's history) to minus infinity, False keeps
+                the scores of the whole catalogue.
             batch_rows: the most rows that are scored at once.
 
         Yields:
-            The index of the batch's first row, and float scores [batch, n_items], which must not be modified. See
-                :func:`~recbole.evaluator.scores.score_batches`.
+            ``(start, scores)``: the index of the batch's first row, and the scores, float [batch, n_items], which must
+                not be modified. See :func:`~recbole.evaluator.scores.score_batches`.
         """
         kept = self._kept(rows, batch_rows)
         if kept is None:
@@ -134,7 +136,11 @@ class Asked:
             yield start, of_candidates(scores.clone(), rows, start) if masked else scores
 
     def _kept(self, rows: EvalRows, batch_rows: int) -> Callable[[slice], torch.Tensor] | None:
-        """Return a function from a slice of the rows to their cached scores; None if other rows are cached."""
+        """Return a function from a slice of the rows to their scores, based on the cache.
+
+        If the cache holds the scores of ``rows.like`` instead, the rows that differ are scored now. None if the cache
+        holds neither.
+        """
         if self._scored is None or (self._scored[0] is not rows and self._scored[0] is not rows.like):
             return None
         of, scores = self._scored
@@ -146,7 +152,7 @@ class Asked:
         fresh = torch.cat([scores[:0], *others])
 
         def batch_of(batch: slice) -> torch.Tensor:
-            """Return the scores of a batch: cached scores, with those of the newly scored rows filled in."""
+            """Return the scores of a batch, from the cache and, for rows that are not cached, from the new scores."""
             found = scores[place[batch]]
             first, stop = np.searchsorted(new, (batch.start, batch.stop))
             found[place[batch] < 0] = fresh[first:stop]
@@ -155,7 +161,7 @@ class Asked:
         return batch_of
 
     def _keeping(self, rows: EvalRows, masked: bool, batch_rows: int) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield scores as :meth:`scores` does, and cache them if all items are candidates and they are not too many."""
+        """Compute and yield scores as :meth:`scores` does; cache at most :data:`SCORES_KEPT` of unmasked scores."""
         n_rows, kept = len(rows.inputs), None
         for start, scores in score_batches(self.model, rows, masked, batch_rows):
             if not masked and n_rows * self.n_items <= SCORES_KEPT:
@@ -166,7 +172,7 @@ class Asked:
             self._scored = rows, kept
 
     def _listed(self, rows: EvalRows, k: int, masked: bool, batch_rows: int, each: Batches | None) -> Ids:
-        """Compute the lists of :meth:`lists`; copy those of rows that also occur in ``rows.like`` from the cache."""
+        """Compute the lists that :meth:`lists` returns; the lists of rows that ``rows.like`` also has are copied."""
         other = None if rows.like is None else self._lists.get(rows.like, {}).get(masked)
         if each is None and rows.place is not None and other is not None and other.shape[1] >= k:
             best, new = other[rows.place, :k], np.flatnonzero(rows.place < 0)

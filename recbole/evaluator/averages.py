@@ -1,4 +1,4 @@
-"""Means of metrics over rows with 95 % intervals, per population, and paired differences from a reference."""
+"""Means of metrics over groups of users, with 95 % intervals, and paired differences from a reference model."""
 
 from collections.abc import Container, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from recbole.evaluator.utility import Answers, mean
 from recbole.evaluator.views import counted
 
 RETRAINED = "retrained"
-"""The value of the column ``minus`` if the reference model's values were subtracted."""
+"""The value of the column ``minus`` of the result table in rows from which the reference model was subtracted."""
 
 
 def add_means(
@@ -27,18 +27,19 @@ def add_means(
     compared: Container[str] | None = None,
     **about: Any,
 ) -> None:
-    """Add one table row per metric and population: the mean, its 95 % interval, and the numbers of users and rows.
+    """Add the mean of each metric over each group of users to a result table.
 
-    The columns ``low`` and ``high`` stay None where an interval cannot be computed, for example with a single user.
+    Each mean is one table row, with its 95 % interval and the numbers of users and values. The columns ``low`` and
+    ``high`` stay None where an interval cannot be computed, for example with a single user.
 
     Args:
         table: the table to add to.
-        values: float64 [rows] per (metric, list length).
-        person: int64 [rows], the user id of each row. Intervals are computed by resampling users.
-        populations: population name to bool [rows].
-        others: the reference model's values for the same rows, and the reference. If given, the row-by-row differences
-            "model minus reference" are added too, in table rows whose column ``minus`` is set.
-        compared: names of the populations for which the differences are added; None means all.
+        values: the values to average, float64 [n], by metric and list length.
+        person: int64 [n], the user id of each value. Intervals are computed by resampling users.
+        populations: name of a group of users (such as ``requesting``) to bool [n], True for values of the group.
+        others: ``(values, reference)``: values of the reference model in the same order, and this model. If given, the
+            means of the differences "model minus reference" are added too, in table rows whose column ``minus`` is set.
+        compared: names of the groups for which the differences are added; None means all groups.
         about: further columns of the table rows.
     """
     columns: list[tuple[Key, dict[str, Any]]] = [(key, {}) for key in values]
@@ -67,18 +68,19 @@ def add_answers(
     populations: Mapping[str, Mask],
     others: tuple[Answers, Reference] | None = None,
 ) -> None:
-    """Add the utility metrics of a model for each population, and their differences from the reference model.
+    """Add a model's utility metrics for each group of users, and their differences from a reference model, to a table.
 
-    The column ``n_rows`` counts the values in a mean: rows, relevant items, or scored items, depending on the metric.
-    No difference is added for metrics that are the square root of a mean (RMSE), because a difference of roots is not a
-    mean over rows. None is added for metrics that are not means, such as item coverage.
+    The column ``n_rows`` counts the values in a mean: evaluation rows, relevant items, or scored items, depending on
+    the metric. Differences are left out for metrics that are the square root of a mean (RMSE), because a difference of
+    roots is not a mean, and for metrics that are not means, such as item coverage.
 
     Args:
-        table: the table to add to.
+        table: the result table to add to.
         answers: the model's lists, hits and scores.
         rows: the evaluation rows.
-        populations: population name to bool [rows].
-        others: the reference model's lists, hits and scores, and the reference; None without a reference.
+        populations: name of a group of users (such as ``requesting``) to bool [rows], True for rows of the group.
+        others: ``(answers, reference)``: lists, hits and scores of the reference model, and this model; None without a
+            reference.
     """
     theirs = [] if others is None else others[0].samples()
     skipped = rows.n_skipped
@@ -99,5 +101,5 @@ def add_answers(
 
 
 def _rooted(row: Row) -> Row:
-    """Return a table row with the square roots of its value, low and high."""
+    """Return a copy of a table row with the square roots of its value and of the ends of its interval."""
     return row | {end: None if row[end] is None else max(row[end], 0.0) ** 0.5 for end in ("value", "low", "high")}

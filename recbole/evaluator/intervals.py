@@ -1,4 +1,4 @@
-"""95 % bootstrap intervals for means over rows, where users are resampled together with all of their rows."""
+"""95 % bootstrap intervals for means; users are resampled, each with all of their values."""
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -21,7 +21,7 @@ above ``MANY`` it is the normal approximation.
 """
 
 KEPT = 1200
-"""Resamples are cached for up to this number of users (10 MB)."""
+"""The resamples of up to this many users are cached; for 1,200 users they take 10 MB."""
 
 Singles = npt.NDArray[np.float32]
 
@@ -34,20 +34,22 @@ _SIDE_BY_SIDE = 8
 
 
 def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
-    """Return the 95 % bootstrap intervals of means over rows, with users as the unit of resampling.
+    """Return the 95 % bootstrap intervals of means over rows of a matrix, resampling users instead of rows.
 
-    Users are resampled rather than rows because the rows of one user are correlated. Each of 2,000 resamples draws
-    ``n`` of the ``n`` users with replacement and takes the mean over all of their rows. The interval lies between the
-    2.5 % and 97.5 % quantiles of these means. Below 50 users it is BCa (B. Efron, "Better Bootstrap Confidence
-    Intervals", JASA 1987; equation numbers not checked); above 10,000 users it is the normal approximation for a ratio
-    of means. The resamples depend only on the number of users, so every model and run uses the same ones.
+    Users are resampled because the rows of one user are correlated. Each of 2,000 resamples draws ``n`` of the ``n``
+    users with replacement and takes the mean over all of their rows. The interval lies between the 2.5 % and 97.5 %
+    quantiles of these means. With fewer than 50 users, the bias-corrected and accelerated interval (BCa) is used
+    instead (B. Efron, "Better Bootstrap Confidence Intervals", JASA 1987; equation numbers not checked), and with more
+    than 10,000 users the normal approximation for a ratio of means. The resamples depend only on the number of users,
+    so every model and run uses the same ones.
 
     Args:
-        values: float64 [rows, m], one column per mean.
+        values: float64 [rows, m]; each of the m columns contains the values of one mean.
         person: int64 [rows], the user id of each row.
 
     Returns:
-        ``(low, high)``, float64 [m] each. NaN if there are fewer than two users or if a value is NaN.
+        ``(low, high)``, the ends of the intervals, float64 [m] each. All are NaN if there are fewer than two users. The
+            ends for a column that contains NaN are NaN.
     """
     people = distinct(person)
     of_row = np.searchsorted(people, person)
@@ -61,7 +63,13 @@ def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
 
 
 def _sums(values: Floats, of_row: Ids, n: int) -> Floats:
-    """Return the sum of the values (float64 [rows, m]) over the rows of each of ``n`` users, float64 [n, m]."""
+    """Return the sum of each user's values, float64 [n, m].
+
+    Args:
+        values: float64 [rows, m].
+        of_row: int64 [rows], the index of each row's user, 0 to ``n - 1``.
+        n: the number of users, each of whom has at least one row.
+    """
     if len(of_row) == n:  # each user has one row
         sums = np.empty(values.shape)
         sums[of_row] = values
@@ -70,7 +78,7 @@ def _sums(values: Floats, of_row: Ids, n: int) -> Floats:
 
 
 def _percentiles(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
-    """Return the 2.5 % and 97.5 % quantiles of the resampled means, float64 [m] each.
+    """Return the 2.5 % and 97.5 % quantiles of the means over resamples, float64 [m] each.
 
     Args:
         sums: float64 [n, m], the sum of each user's values.
@@ -89,15 +97,15 @@ def _percentiles(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
 
 
 def _drawn_sums(columns: Floats, precision: type[np.floating[Any]]) -> npt.NDArray[Any]:
-    """Return the sums over the users in each resample, [m, draws] in the given precision.
+    """Return the sum of each column over the users in each resample, [m, DRAWS] in the given precision.
 
-    A fixed number of columns goes through each matrix product, so that the result for one column is bit-identical
-    however many others there are.
+    Every matrix product has the same number of columns. The result for one column is therefore bit-identical, however
+    many other columns there are.
 
     Args:
-        columns: float64 [n, m], the values of each user.
-        precision: dtype of the product. float32 is enough for deviations from the mean; float64 is needed for sums of
-            whole numbers that are compared with the mean exactly.
+        columns: float64 [n, m], the values of each of the n users.
+        precision: dtype of the matrix product and of the result. float32 is enough for deviations from the mean.
+            float64 is needed for sums of whole numbers that are then compared with the mean for equality.
     """
     n, m = columns.shape
     wide = np.zeros((n, -(-m // _SIDE_BY_SIDE) * _SIDE_BY_SIDE), dtype=precision)
@@ -114,18 +122,18 @@ def _drawn_sums(columns: Floats, precision: type[np.floating[Any]]) -> npt.NDArr
 
 
 def _times_drawn(n: int) -> Iterable[Singles]:
-    """Yield blocks [some draws, n] of float32 counts: how often each of ``n`` users is in each resample."""
+    """Yield how often each of ``n`` users is in each resample, in blocks of some resamples: float32 [resamples, n]."""
     return _drawn(n) if n > KEPT else [_kept(n)]
 
 
 @lru_cache(maxsize=8)
 def _kept(n: int) -> Singles:
-    """Return all resamples for ``n`` users, float32 [draws, n], cached for the next call with the same ``n``."""
+    """Return how often each of ``n`` users is in each resample, float32 [DRAWS, n]; cached for the same ``n``."""
     return np.concatenate(list(_drawn(n)))
 
 
 def _drawn(n: int) -> Iterator[Singles]:
-    """Draw the resamples, and yield blocks of them as :func:`_times_drawn` does."""
+    """Draw the resamples of ``n`` users, and yield them in blocks as :func:`_times_drawn` does."""
     generator = stream(0, "people", n)
     step = max(_AT_ONCE // n, 1)
     for start in range(0, DRAWS, step):
@@ -135,12 +143,14 @@ def _drawn(n: int) -> Iterator[Singles]:
 
 
 def _quantile(drawn: npt.NDArray[Any], share: Floats) -> Floats:
-    """Return one quantile of each row of sorted numbers, interpolated linearly, float64 [m].
+    """Return a quantile of the numbers in each row, interpolated linearly, float64 [m].
 
     Args:
-        drawn: [m, draws], ascending in each row.
-        share: float64 [m], the quantile to return for each row, from 0 to 1. Where it is NaN, or the row contains NaN,
-            the result is NaN.
+        drawn: float [m, DRAWS], ascending in each row.
+        share: float64 [m], which quantile to return for each row, from 0 to 1.
+
+    Returns:
+        NaN in rows whose ``share`` is NaN, and in rows that contain NaN.
     """
     place = np.where(np.isnan(share), 0.0, share) * (drawn.shape[1] - 1)
     first = np.minimum(place.astype(np.int64), drawn.shape[1] - 2)
@@ -151,7 +161,9 @@ def _quantile(drawn: npt.NDArray[Any], share: Floats) -> Floats:
 
 
 def _corrected(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
-    """Return the ends of BCa intervals, float64 [m] each. If all resampled means are equal, both ends are that mean.
+    """Return the ends of bias-corrected and accelerated intervals (BCa, see :func:`mean_intervals`), float64 [m] each.
+
+    If the means over all resamples are equal, both ends are this mean.
 
     Args:
         sums: float64 [n, m], the sum of each user's values.
@@ -175,17 +187,17 @@ def _corrected(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
 
 
 def _ndtri(share: npt.ArrayLike) -> Floats:
-    """Return the standard normal quantiles at the given probabilities, float64."""
+    """Return the quantiles of the standard normal distribution at the given probabilities, float64."""
     return torch.special.ndtri(torch.as_tensor(share, dtype=torch.float64)).cpu().numpy()
 
 
 def _ndtr(z: Floats) -> Floats:
-    """Return the standard normal distribution function at ``z``, float64."""
+    """Return the distribution function of the standard normal distribution at ``z``, float64."""
     return torch.special.ndtr(torch.as_tensor(z, dtype=torch.float64)).cpu().numpy()
 
 
 def _normal(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
-    """Return the ends of normal-approximation intervals, float64 [m] each; arguments as in :func:`_percentiles`."""
+    """Return the ends of normal-approximation intervals, float64 [m] each; arguments: see :func:`_percentiles`."""
     n, mean = len(counts), sums.sum(axis=0) / counts.sum()
     residual = sums - mean * counts[:, None]
     half = _ndtri(_ENDS[1]) * np.sqrt((residual**2).sum(axis=0) * n / (n - 1)) / counts.sum()

@@ -16,10 +16,10 @@ Ids = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 Row = dict[str, Any]
-"""A row of the result table: column name to value; see :data:`~recbole.evaluator.table.COLUMNS`."""
+"""A row of the result table, which holds one value of one metric: column name (``COLUMNS``) to value."""
 
 Values = dict[tuple[str, int | None], float]
-"""``(metric, list length)`` to value. The list length is None for a metric that is not computed at a cut-off."""
+"""``(metric name in lower case, list length k)`` to value; k is None for a metric without a cut-off."""
 
 
 class Recommender(Protocol):
@@ -31,20 +31,21 @@ class Recommender(Protocol):
         """Put the model in evaluation mode."""
 
     def parameters(self) -> Iterator[Any]:
-        """Return an iterator over the parameters. The scores are computed on the first one's device."""
+        """Return an iterator over the parameters. Scores are computed on the device of the first parameter."""
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
-        """Return the scores of all items, float [rows, n_items] or flattened."""
+        """Return the scores of all items for a batch of inputs, float [batch, n_items] or flattened."""
 
 
 class Reference(NamedTuple):
-    """The retrained model to which an evaluated model is compared.
+    """The model with which an evaluated model is compared, usually the model retrained without the forgotten rows.
 
     Attributes:
-        model: the retrained recommender.
-        name: its file name and SHA-256, for the column ``reference`` of the result table.
-        twin: whether the model was trained exactly like the base model except for the forgotten rows: True, False, or
-            ``unknown``. None if this was not checked.
+        model: the recommender to compare with.
+        name: the file name and SHA-256 of this recommender, for the column ``reference`` of the result table.
+        twin: whether this recommender was trained exactly like the base model (the model that the deletion requests are
+            applied to), except that the forgotten rows were left out: True, False, or ``unknown``. None if this was not
+            checked.
     """
 
     model: Recommender

@@ -17,8 +17,8 @@ class Popularity(NamedTuple):
     """How often each item occurs in the training data.
 
     Attributes:
-        counts: int64 [n_items], the number of each item's interactions.
-        tail: bool [n_items], whether the item is in the long tail (the rarest items).
+        counts: int64 [n_items], the number of training interactions of each item.
+        tail: bool [n_items], whether the item is in the long tail, that is, among the rarest items (``tail_ratio``).
     """
 
     counts: Ids
@@ -26,12 +26,12 @@ class Popularity(NamedTuple):
 
 
 class Places(NamedTuple):
-    """The ranks of relevant items among the irrelevant candidates of the same row, one entry per relevant item.
+    """The ranks of n relevant items, each among the irrelevant candidates of the same row (ranking).
 
     Attributes:
-        better: int64 [n], the number of irrelevant candidates with a higher score.
-        equal: int64 [n], the number of irrelevant candidates with the same score.
-        wrong: int64 [n], the number of irrelevant candidates, at least 1.
+        better: int64 [n], how many irrelevant candidates have a higher score than the relevant item.
+        equal: int64 [n], how many irrelevant candidates have the same score as the relevant item.
+        wrong: int64 [n], how many irrelevant candidates there are, at least 1.
     """
 
     better: Ids
@@ -41,14 +41,15 @@ class Places(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: a function and its name. Settings may write the name in any case; result rows have it in lower case.
+    """A metric: a function and its name.
 
     Attributes:
-        name: a Python identifier, such as Recall.
+        name: a Python identifier, such as Recall. In settings, capital and small letters are not distinguished; rows of
+            the result table have the name in lower case.
         function: computes the values; each subclass documents the arguments and the shape of the result.
         smaller: whether a smaller value is better.
-        cut: whether the metric has a value for each list length k.
-        of_values: whether scores are compared with labels, rather than used to rank candidates.
+        cut: True if the metric has a value for each list length k (NDCG@10), False if it has a single value (AUC).
+        of_values: True if scores are compared with labels (LogLoss), False if they are used to rank candidates.
 
     Raises:
         ValueError: the name is not an identifier.
@@ -65,7 +66,11 @@ class Metric:
             raise ValueError(f"a metric's name should be a Python identifier such as Recall, not {self.name!r}")
 
     def _computed(self, shape: tuple[int, ...], *of: Any) -> Floats:
-        """Return the function's result for the arguments ``of``; raise a UserError if it does not have this shape."""
+        """Call the metric's function with the arguments ``of`` and return the result as a float64 array.
+
+        Raises:
+            UserError: the result does not have the given shape.
+        """
         found = np.asarray(self.function(*of), dtype=np.float64)
         if found.shape != shape:
             raise UserError(f"metric {self.name} should return values of shape {shape}, but returns {found.shape}")
@@ -73,10 +78,11 @@ class Metric:
 
 
 class PerRow(Metric):
-    """A metric computed from hits, averaged over rows (Recall, NDCG).
+    """A metric computed from hits and averaged over rows (Recall, NDCG). A row is one ranking.
 
-    The function receives hits, bool [rows, k], whether each recommended item is relevant, and n_right, int64 [rows],
-    the number of relevant items (at least 1). It returns [rows, k]: column j is the metric at list length j + 1.
+    The function receives ``hits``, bool [rows, k], whether each recommended item (best first) is relevant, and
+    ``n_right``, int64 [rows], the number of relevant items of each row (at least 1). It returns the values [rows, k]:
+    column j, counted from 0, is the metric at list length j + 1.
     """
 
     def __call__(self, hits: Mask, n_right: Ids) -> Floats:
@@ -85,10 +91,11 @@ class PerRow(Metric):
 
 
 class OfItems(Metric):
-    """A metric computed from the popularity of the recommended items, averaged over rows (AveragePopularity).
+    """A metric computed from the popularity of the recommended items and averaged over rows (AveragePopularity).
 
-    The function receives the recommended item ids, int64 [rows, k], best first, 0 where a list has ended, and the
-    :class:`Popularity` of all items. It returns [rows, k]: column j is the metric at list length j + 1.
+    The function receives ``best``, int64 [rows, k], the recommended item ids, best first, 0 where a list has ended, and
+    ``popularity``, the :class:`Popularity` of all items. It returns the values [rows, k]: column j, counted from 0, is
+    the metric at list length j + 1.
     """
 
     def __call__(self, best: Ids, popularity: Popularity) -> Floats:
@@ -97,10 +104,11 @@ class OfItems(Metric):
 
 
 class OfLists(Metric):
-    """A metric computed from the lists of all rows together (ItemCoverage, GiniIndex).
+    """A metric computed from the recommended lists of all rows together (ItemCoverage, GiniIndex).
 
-    The function receives the recommended item ids, int64 [rows, k], best first, 0 where a list has ended, with at least
-    one row, and the number of item ids including padding. It returns [k]: entry j is the metric at list length j + 1.
+    The function receives ``best``, int64 [rows, k], the recommended item ids, best first, 0 where a list has ended,
+    with at least one row, and ``n_items``, the number of item ids including the padding. It returns the values [k]:
+    entry j, counted from 0, is the metric at list length j + 1.
     """
 
     def __call__(self, best: Ids, n_items: int) -> Floats:
@@ -109,11 +117,11 @@ class OfLists(Metric):
 
 
 class OfScores(Metric):
-    """A metric computed from scores and labels row by row, averaged over rows, such as an AUC per user.
+    """A metric computed from all scores of a row and averaged over rows, such as an AUC per user.
 
-    The function receives the scores of some rows, float32 [rows, n_items], minus infinity for non-candidates, and
-    labels, bool [rows, n_items], whether an item is a candidate and relevant. It returns [rows]. It is called once per
-    batch and must treat each row independently.
+    The function receives ``scores``, float32 [rows, n_items], minus infinity for items that are no candidates, and
+    ``labels``, bool [rows, n_items], whether an item is a candidate and relevant. It returns one value per row, [rows].
+    It is called once per batch of rows, so the value of a row must not depend on other rows.
     """
 
     cut = False
@@ -124,9 +132,10 @@ class OfScores(Metric):
 
 
 class OfPlaces(Metric):
-    """A metric computed from the ranks of relevant items, averaged over relevant items (GAUC, ExpectedRank).
+    """A metric computed from the ranks of relevant items and averaged over relevant items (GAUC, ExpectedRank).
 
-    The function receives the ranks of n relevant items as :class:`Places` and returns [n].
+    The function receives ``places``, the ranks of n relevant items (:class:`Places`), and returns one value per
+    relevant item, [n].
     """
 
     cut = False
@@ -137,10 +146,10 @@ class OfPlaces(Metric):
 
 
 class OfPlacesAt(Metric):
-    """A metric computed from the ranks of relevant items at a list length k, averaged over these items (HitExpected).
+    """A metric at list length k, computed from the ranks of relevant items and averaged over them (HitExpected).
 
-    The function receives the ranks of n relevant items as :class:`Places`, and k. It returns [n]. It is called once per
-    list length.
+    The function receives ``places``, the ranks of n relevant items (:class:`Places`), and the list length ``k``. It
+    returns one value per relevant item, [n]. It is called once per list length.
     """
 
     def __call__(self, places: Places, k: int) -> Floats:
@@ -150,9 +159,10 @@ class OfPlacesAt(Metric):
 
 @dataclass(frozen=True)
 class OfPairs(Metric):
-    """A loss: a metric computed from scores and labels, averaged over (row, item) pairs (LogLoss, MAE).
+    """A loss: a metric that compares scores with labels, averaged over (row, item) pairs (LogLoss, MAE).
 
-    The function receives scores, float64 [pairs], and labels, bool [pairs]. It returns [pairs].
+    The function receives ``scores``, float64 [pairs], and ``labels``, bool [pairs]. It returns one value per pair,
+    [pairs].
 
     Attributes:
         root: whether the reported value is the square root of the mean (RMSE).
@@ -168,10 +178,10 @@ class OfPairs(Metric):
 
 
 class OfAllPairs(Metric):
-    """A metric computed from the scores and labels of all pairs together, which is not a mean (AUC).
+    """A metric computed from the scores and labels of all (row, item) pairs together, which is not a mean (AUC).
 
-    The function receives scores, float64 [pairs], and labels, bool [pairs], with at least one pair of each label. It
-    returns a number.
+    The function receives ``scores``, float64 [pairs], and ``labels``, bool [pairs], with at least one pair of each
+    label. It returns a number.
     """
 
     cut = False
@@ -188,45 +198,45 @@ Kind = TypeVar("Kind", bound=Metric)
 
 
 def _of(kind: type[Kind], name: str, **about: bool) -> Callable[[Callable[..., Any]], Kind]:
-    """Return a decorator that makes a function a metric of the given kind and name, with the given attributes."""
+    """Return a decorator that makes a function a metric of class ``kind`` with this name and attributes."""
     return lambda function: kind(name, function, **about)
 
 
 def per_row(name: str, smaller: bool = False) -> Callable[[Callable[[Mask, Ids], Any]], PerRow]:
-    """Decorate a function of (hits, n_right) to make it a :class:`PerRow` metric."""
+    """Return a decorator that makes a function a :class:`PerRow` metric; arguments: see :class:`Metric`."""
     return _of(PerRow, name, smaller=smaller)
 
 
 def of_items(name: str, smaller: bool = False) -> Callable[[Callable[[Ids, Popularity], Any]], OfItems]:
-    """Decorate a function of (item ids, popularity) to make it an :class:`OfItems` metric."""
+    """Return a decorator that makes a function an :class:`OfItems` metric; arguments: see :class:`Metric`."""
     return _of(OfItems, name, smaller=smaller)
 
 
 def of_lists(name: str, smaller: bool = False) -> Callable[[Callable[[Ids, int], Any]], OfLists]:
-    """Decorate a function of (item ids, n_items) to make it an :class:`OfLists` metric."""
+    """Return a decorator that makes a function an :class:`OfLists` metric; arguments: see :class:`Metric`."""
     return _of(OfLists, name, smaller=smaller)
 
 
 def of_scores(name: str, smaller: bool = False) -> Callable[[Callable[[Scores, Mask], Any]], OfScores]:
-    """Decorate a function of (scores, labels) to make it an :class:`OfScores` metric."""
+    """Return a decorator that makes a function an :class:`OfScores` metric; arguments: see :class:`Metric`."""
     return _of(OfScores, name, smaller=smaller)
 
 
 def of_places(name: str, smaller: bool = False) -> Callable[[Callable[[Places], Any]], OfPlaces]:
-    """Decorate a function of :class:`Places` to make it an :class:`OfPlaces` metric."""
+    """Return a decorator that makes a function an :class:`OfPlaces` metric; arguments: see :class:`Metric`."""
     return _of(OfPlaces, name, smaller=smaller)
 
 
 def of_places_at(name: str, smaller: bool = False) -> Callable[[Callable[[Places, int], Any]], OfPlacesAt]:
-    """Decorate a function of (:class:`Places`, k) to make it an :class:`OfPlacesAt` metric."""
+    """Return a decorator that makes a function an :class:`OfPlacesAt` metric; arguments: see :class:`Metric`."""
     return _of(OfPlacesAt, name, smaller=smaller)
 
 
 def of_pairs(name: str, smaller: bool = True, root: bool = False) -> Callable[[Callable[..., Any]], OfPairs]:
-    """Decorate a function of (scores, labels) to make it an :class:`OfPairs` metric."""
+    """Return a decorator that makes a function an :class:`OfPairs` metric; arguments: see that class."""
     return _of(OfPairs, name, smaller=smaller, root=root)
 
 
 def of_all_pairs(name: str, smaller: bool = False) -> Callable[[Callable[[Floats, Mask], Any]], OfAllPairs]:
-    """Decorate a function of (scores, labels) to make it an :class:`OfAllPairs` metric."""
+    """Return a decorator that makes a function an :class:`OfAllPairs` metric; arguments: see :class:`Metric`."""
     return _of(OfAllPairs, name, smaller=smaller)

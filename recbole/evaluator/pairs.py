@@ -1,4 +1,4 @@
-"""Collects, batch by batch, the inputs of two kinds of metrics: over ranks of relevant items, and over scored pairs."""
+"""Collects, batch by batch, the inputs of metrics over ranks of relevant items (GAUC) and scored items (LogLoss)."""
 
 from dataclasses import dataclass
 
@@ -12,17 +12,19 @@ from recbole.evaluator.settings import EvalSettings
 from recbole.utils.distributed import concatenated, rank, world_size
 
 Key = tuple[str, int | None]
-"""``(metric, list length)``. The list length is None for a metric that is not computed at a cut-off."""
+"""``(metric name in lower case, list length k)``; k is None for a metric that is not computed at a cut-off."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The collected inputs: n relevant items with their ranks, and m scored items with their labels.
+    """Inputs of metrics: the ranks of n relevant items, and the scores of m items that are compared with labels.
+
+    A row is one ranking of an evaluation, and a row index is its position among the evaluation rows.
 
     Attributes:
         row: int64 [n], the row index of each relevant item, ascending. A relevant item is left out if it is a candidate
             and its row has no irrelevant candidate.
-        places: the ranks of these n items among the irrelevant candidates.
+        places: the ranks of these n items among the irrelevant candidates of their rows.
         scored: int64 [m], the row index of each item whose score is compared with a label.
         scores: float32 [m], the scores of these m items.
         labels: bool [m], their labels: whether the item is relevant.
@@ -35,11 +37,14 @@ class Pairs:
     labels: Mask
 
     def of_right(self, settings: EvalSettings, unknown: Mask) -> dict[Key, Floats]:
-        """Return one value per relevant item, float64 [n], by metric and list length.
+        """Compute the metrics that have one value per relevant item, such as GAUC.
 
         Args:
-            settings: which metrics and list lengths.
-            unknown: bool [rows], rows with a NaN score; their values are NaN.
+            settings: which metrics and list lengths; metrics of other kinds are left out.
+            unknown: bool [rows], True for rows with a NaN score.
+
+        Returns:
+            The values, float64 [n], by metric and list length; NaN in rows with a NaN score.
         """
         found: dict[Key, Floats] = {}
         for metric in settings.metrics:
@@ -50,25 +55,28 @@ class Pairs:
         return {key: np.where(unknown[self.row], np.nan, values) for key, values in found.items()}
 
     def of_scored(self, settings: EvalSettings, unknown: Mask) -> dict[Key, Floats]:
-        """Return one value per scored item, float64 [m], by metric. For RMSE these are the squared errors.
+        """Compute the metrics that have one value per scored item, such as LogLoss.
 
         Args:
-            settings: which metrics.
-            unknown: bool [rows], rows with a NaN score; their values are NaN.
+            settings: which metrics; those of other kinds are left out.
+            unknown: bool [rows], True for rows with a NaN score.
+
+        Returns:
+            The values, float64 [m], by metric; NaN in rows with a NaN score. For RMSE these are the squared errors.
         """
         metrics = [metric for metric in settings.metrics if isinstance(metric, OfPairs)]
         scores = np.where(unknown[self.scored], np.nan, self.scores.astype(np.float64))
         return {(metric.name.lower(), None): metric(scores, self.labels) for metric in metrics}
 
     def of_all(self, metric: OfAllPairs, chosen: Mask) -> float:
-        """Return the metric over all scored items in the chosen rows (bool [rows])."""
+        """Return the value of a metric over all scored items in the rows where ``chosen`` (bool [rows]) is True."""
         some = chosen[self.scored]
         return metric(self.scores[some].astype(np.float64), self.labels[some])
 
     def gathered(self) -> "Pairs":
-        """Return the pairs from all distributed processes, ordered by row.
+        """Return the inputs collected by all distributed processes together, ordered by row.
 
-        Process r of n must have evaluated rows r, r + n, r + 2n and so on.
+        Of n processes, process r must have evaluated the rows r, r + n, r + 2n and so on.
         """
         whole = [concatenated(part) for part in (*self.places, self.scores, self.labels)]
         row, scored = (concatenated(part * world_size() + rank()) for part in (self.row, self.scored))
@@ -78,7 +86,9 @@ class Pairs:
 
 
 class Collector:
-    """Collects the inputs in :class:`Pairs` from successive batches of scores. It is false if no metric needs them.
+    """Collects the inputs in :class:`Pairs` from successive batches of scores.
+
+    In a condition (``if collector:``) the object counts as False if no metric needs these inputs.
 
     Args:
         rows: the evaluation rows.
@@ -100,11 +110,11 @@ class Collector:
         return self.ranks or self.values
 
     def add(self, start: int, scores: torch.Tensor) -> None:
-        """Collect from one batch.
+        """Collect the inputs from one batch of rows.
 
         Args:
-            start: the index of the batch's first row.
-            scores: [batch, n_items], minus infinity for non-candidates.
+            start: the index of the batch's first row among the evaluation rows.
+            scores: float [batch, n_items], minus infinity for items that are no candidates.
         """
         if self.ranks:
             row, *places = _places(self.rows, start, scores)
@@ -127,18 +137,19 @@ class Collector:
 
 
 def _places(rows: EvalRows, start: int, scores: torch.Tensor) -> tuple[Ids, Ids, Ids, Ids]:
-    """Return the row within the batch and the rank of each relevant item.
+    """Return the ranks of the relevant items in a batch, each among the irrelevant candidates of its row.
 
     A relevant item that is a candidate is left out if its row has no irrelevant candidate. A relevant item that is not
-    a candidate ranks behind all irrelevant candidates; if its row has none, it counts as ranked behind one.
+    a candidate ranks behind all irrelevant candidates. If there are none, it is treated as ranked behind one.
 
     Args:
         rows: the evaluation rows.
-        start: the index of the batch's first row.
-        scores: [batch, n_items], minus infinity for non-candidates.
+        start: the index of the batch's first row among the evaluation rows.
+        scores: float [batch, n_items], minus infinity for items that are no candidates.
 
     Returns:
-        Four arrays int64 [n]: row, and ``better``, ``equal``, ``wrong`` as in :class:`Places`.
+        Four arrays int64 [n]: the index of each relevant item's row within the batch, and ``better``, ``equal`` and
+        ``wrong`` as in :class:`Places`.
     """
     right = rows.positives.take(np.arange(start, start + len(scores)))
     row = np.repeat(np.arange(len(scores)), right.sizes())

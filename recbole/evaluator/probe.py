@@ -1,4 +1,7 @@
-"""Probes: parts of an evaluation. Each probe evaluates a model on a view, which is fixed evaluation data."""
+"""Probes: the parts of an evaluation. Each probe measures one aspect of a model, such as its utility.
+
+A probe evaluates a model on a view: evaluation data that is built once and is the same for all models.
+"""
 
 import importlib
 import logging
@@ -16,20 +19,21 @@ from recbole.evaluator.table import Table
 logger = logging.getLogger("recbole")
 
 _MANY_TIED = 0.01
-"""Ties are logged if rank k and an item that is not in the list have equal scores in more than this share of rows."""
+"""Share of rows above which ties are logged: rows where rank k and an item not in the list have equal scores."""
 
 View = TypeVar("View")
 """The evaluation data of a probe: :class:`~recbole.evaluator.views.Views` or another class of that module."""
 
 
 class Probe(ABC, Generic[View]):
-    """One part of an evaluation: a pure function of a model and a view that returns rows of the result table.
+    """One part of an evaluation: measures a model on evaluation data (a view) and returns rows of the result table.
 
-    To add one, add a file to ``recbole/evaluator/probes/`` and a test class that inherits the contract in
+    The result depends on nothing but the arguments of :meth:`ask`. To add a probe, add a file to
+    ``recbole/evaluator/probes/``, and a test class that inherits from the class in
     ``tests/evaluator/probe_contract.py``.
 
     Attributes:
-        name: the name by which scenarios select the probe.
+        name: the name by which a scenario (a kind of deletion requests) selects the probe.
     """
 
     name: ClassVar[str]
@@ -38,14 +42,17 @@ class Probe(ABC, Generic[View]):
     def ask(
         self, model: Recommender, view: View, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return rows of the result table, without the columns that identify the model (its kind and algorithm).
+        """Evaluate a model and return rows of the result table.
 
         Args:
-            model: any recommender. It is put in evaluation mode; its parameters do not change. Lists and scores that
-                another probe has already computed through ``Asked.of(model)`` are reused.
+            model: any recommender. It is put in evaluation mode; its parameters do not change. If it is an
+                :class:`Asked`, lists and scores that another probe has already computed are reused.
             view: the evaluation data.
             settings: which metrics, at which list lengths, and how many rows are scored at once.
-            reference: the retrained model to compare with, and its name; None if there is none.
+            reference: the model to compare with (usually the retrained one), and its name; None if there is none.
+
+        Returns:
+            Rows without the columns that :func:`evaluate` sets, such as the kind of model and the algorithm.
         """
 
 
@@ -58,16 +65,16 @@ def evaluate(
     /,
     **about: Any,
 ) -> list[Row]:
-    """Run a list of probes on a model. This is a pure function of its arguments.
+    """Run a list of probes (parts of an evaluation) on a model and return their results.
 
     Args:
         model: any recommender. Pass an :class:`Asked` to share its cache with other evaluations.
         view: the evaluation data.
         settings: which metrics, at which list lengths, and how many rows are scored at once.
         probes: the probes, in the order in which their rows are returned.
-        reference: ``(retrained model, its name)``, the model to compare with, or None.
-        about: columns for every row, such as ``model``, ``algorithm`` and ``checkpoint``. If a probe sets such a column
-            itself, the probe's value is kept.
+        reference: ``(model, name)`` of the model to compare with, usually the retrained one; None if there is none.
+        about: values of columns of every row, such as ``model``, ``algorithm`` and ``checkpoint``. Where a probe sets
+            the column itself, the probe's value is kept.
 
     Returns:
         Rows of the result table, each a dictionary from column to value.

@@ -1,4 +1,4 @@
-"""RecBole's module for its register of metrics, loaded from :mod:`recbole.doors.metrics` on first use."""
+"""Offers ``metrics_dict`` (metric name to class) under RecBole's module name; it is loaded on first use."""
 
 from recbole.utils.on_demand import from_modules
 

@@ -1,4 +1,4 @@
-"""Scores of all items for each evaluation row, computed in batches of bounded size, and the top-k items."""
+"""Scores of all items for each evaluation row (ranking), computed in batches of limited size, and the top-k items."""
 
 from collections.abc import Iterator
 
@@ -17,10 +17,10 @@ SCORES_ON_DEVICE = 2**24
 """How many scores are held at once on devices not listed above, such as GPUs: 64 MiB of float32."""
 
 UNKNOWN = -1
-"""Fills the whole list of a row that has a NaN score."""
+"""The item id at every rank of the list of a row that has a NaN score."""
 
 _BLOCK = 4
-"""Number of scores per block in the top-k search on a CPU, which first compares the maxima of blocks."""
+"""Number of scores in a block. On a CPU the top-k search compares the maxima of blocks first (:func:`_largest`)."""
 
 
 def rows_at_once(model: Recommender, batch_rows: int) -> tuple[int, torch.device]:
@@ -28,7 +28,7 @@ def rows_at_once(model: Recommender, batch_rows: int) -> tuple[int, torch.device
 
     Args:
         model: a recommender.
-        batch_rows: the most rows; there are fewer when the catalogue is large.
+        batch_rows: the most rows; fewer are scored at once when the catalogue is large.
     """
     device = next(model.parameters()).device
     at_once = SCORES_AT_ONCE.get(device.type, SCORES_ON_DEVICE)
@@ -38,21 +38,21 @@ def rows_at_once(model: Recommender, batch_rows: int) -> tuple[int, torch.device
 def score_batches(
     model: Recommender, rows: EvalRows, masked: bool = True, batch_rows: int = 4096
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield ``(start, scores)`` for successive batches of the rows.
+    """Compute a model's scores of all items, batch by batch.
 
-    Padding (item 0) and items hidden by the ``filter`` baseline always score minus infinity. (This baseline leaves the
-    model unchanged and hides forgotten pairs.) If ``masked`` is True, the items in a row's history and the items not
-    sampled as candidates score minus infinity too.
+    The padding (item 0) always scores minus infinity. So do the forgotten (user, item) pairs that the baseline
+    ``filter`` hides; this baseline leaves the model unchanged and only stops recommending forgotten items.
 
     Args:
         model: a recommender; it is put in evaluation mode.
-        rows: :class:`~recbole.data.EvalRows`.
-        masked: True to set each row's history and unsampled items to minus infinity, False to keep the scores of all
-            items.
-        batch_rows: the most rows per batch; there are fewer when the catalogue is large.
+        rows: the evaluation rows.
+        masked: True also sets items that are no candidates, such as those in the row's history, to minus infinity (see
+            :func:`of_candidates`). False keeps the scores of all items.
+        batch_rows: the most rows per batch; a batch has fewer rows when the catalogue is large.
 
     Yields:
-        The index of the batch's first row, and float scores [batch, n_items] on the model's device.
+        ``(start, scores)``: the index of the batch's first row among the evaluation rows, and the scores, float
+        [batch, n_items], on the model's device.
     """
     model.eval()
     step, device = rows_at_once(model, batch_rows)
@@ -67,15 +67,15 @@ def score_batches(
 
 
 def of_candidates(scores: torch.Tensor, rows: EvalRows, start: int) -> torch.Tensor:
-    """Set the scores of non-candidates to minus infinity, in place.
+    """Set the scores of items that are no candidates to minus infinity, in place.
 
-    Non-candidates are the items in a row's history or, if candidates are sampled, all items that are neither relevant
-    nor sampled for the row.
+    If candidates are sampled, these are all items that are neither relevant nor sampled for the row. Otherwise they are
+    the items in the row's history.
 
     Args:
-        scores: [batch, n_items].
+        scores: float [batch, n_items].
         rows: the evaluation rows that contain the batch.
-        start: the index of the batch's first row.
+        start: the index of the batch's first row among the evaluation rows.
 
     Returns:
         ``scores``.
@@ -95,9 +95,9 @@ def without_history(scores: torch.Tensor, rows: EvalRows, start: int) -> torch.T
     """Set the scores of items in each row's history to minus infinity, in place, and return the scores.
 
     Args:
-        scores: [batch, n_items].
+        scores: float [batch, n_items].
         rows: the evaluation rows that contain the batch.
-        start: the index of the batch's first row.
+        start: the index of the batch's first row among the evaluation rows.
     """
     offsets = rows.history.offsets[start : start + len(scores) + 1]
     if offsets[0] < offsets[-1]:
@@ -108,11 +108,11 @@ def without_history(scores: torch.Tensor, rows: EvalRows, start: int) -> torch.T
 
 
 def _hide(scores: torch.Tensor, pairs: torch.Tensor | None, person: Ids) -> None:
-    """Set the scores of items that are hidden from a row's user to minus infinity, in place.
+    """Set the scores of items that must not be recommended to a row's user to minus infinity, in place.
 
     Args:
-        scores: [batch, n_items].
-        pairs: (user, item) ids that are hidden, int64 [n, 2], ascending; None for none.
+        scores: float [batch, n_items].
+        pairs: the hidden pairs (user id, item id), int64 [n, 2], in ascending order; None for none.
         person: int64 [batch], the user id of each row.
     """
     if pairs is None or not len(pairs):
@@ -128,8 +128,8 @@ def _hide(scores: torch.Tensor, pairs: torch.Tensor | None, person: Ids) -> None
 def top_items(model: Recommender, rows: EvalRows, k: int, masked: bool = True, batch_rows: int = 4096) -> Ids:
     """Return the item ids of the ``k`` best items of each row, best first: int64 [rows, k].
 
-    Items that score minus infinity are not listed: with fewer than ``k`` candidates the list ends with 0. A row with a
-    NaN score is -1 throughout. The arguments are those of :func:`score_batches`.
+    Items that score minus infinity are not listed: if a row has fewer than ``k`` candidates, the rest of its list is 0.
+    If a row has a NaN score, its whole list is -1. The other arguments are those of :func:`score_batches`.
     """
     best = np.zeros((len(rows.inputs), k), dtype=np.int64)
     for start, scores in score_batches(model, rows, masked, batch_rows):
@@ -138,7 +138,7 @@ def top_items(model: Recommender, rows: EvalRows, k: int, masked: bool = True, b
 
 
 def without_nan(scores: torch.Tensor) -> torch.Tensor:
-    """Return the scores with NaN replaced by minus infinity; the same tensor if there is no NaN."""
+    """Return the scores with NaN replaced by minus infinity; if there is no NaN, return the same tensor."""
     if scores.sum().isnan():  # cheaper than testing each score; also true for inf - inf
         return scores.nan_to_num(-torch.inf, torch.inf, -torch.inf)
     return scores
@@ -147,26 +147,29 @@ def without_nan(scores: torch.Tensor) -> torch.Tensor:
 def best_of(scores: torch.Tensor, k: int, rows: EvalRows | None = None, start: int = 0) -> Ids:
     """Return the item ids of the ``k`` best items of each row, as in :func:`top_items`.
 
-    A row's list depends only on the scores and tokens of this row, and a shorter list is always the beginning of a
-    longer one.
+    A row's list depends only on the scores of this row and on the tokens of its user and of the items (a token is an id
+    as the data files spell it). A shorter list is always the beginning of a longer one.
 
     Args:
-        scores: float [rows, n_items], not modified. The list of a row with a NaN score is -1 throughout.
+        scores: float [batch, n_items], not modified.
         k: length of the lists.
-        rows: the evaluation rows, whose user and item tokens break ties (:mod:`~recbole.evaluator.ties`). If None, a
-            hash of the item id breaks ties, the same for all rows.
+        rows: the evaluation rows. The tokens of user and items break ties (:mod:`~recbole.evaluator.ties`). If None,
+            ties are broken by a hash of the item id, in the same way for all rows.
         start: the index of the batch's first row in ``rows``.
 
     Returns:
-        int64 [rows, k].
+        int64 [batch, k] item ids, best first.
     """
     return ranked(scores, k, rows, start)[0]
 
 
 def ranked(scores: torch.Tensor, k: int, rows: EvalRows | None = None, start: int = 0) -> tuple[Ids, int]:
-    """Return the lists of :func:`best_of`, and in how many rows the item at rank k ties with an item not in the list.
+    """Return the top-k lists of :func:`best_of`, which explains the arguments, and the number of rows with a tie at k.
 
-    Tie-breaking is applied only to rows with a tie among the best ``k + 1`` items.
+    In a row with a tie at k, the item at rank k has the same score as an item that is not in the list.
+
+    Returns:
+        ``(lists, number)``: item ids, int64 [batch, k], and the number of these rows.
     """
     best = np.zeros((len(scores), k), dtype=np.int64)
     width = min(k, scores.shape[1])
@@ -192,8 +195,8 @@ def ranked(scores: torch.Tensor, k: int, rows: EvalRows | None = None, start: in
 def _largest(scores: torch.Tensor, k: int) -> torch.Tensor:
     """Return the column indices of the ``k`` largest scores of each row, int64 [rows, k], in no particular order.
 
-    On a CPU the scores are divided into blocks of :data:`_BLOCK`. Only the ``k`` blocks with the largest maxima can
-    contain them, and these blocks are found by the same method.
+    On a CPU the scores are divided into blocks of :data:`_BLOCK` scores. The ``k`` blocks with the largest maxima are
+    found by the same method. The ``k`` largest scores are in these blocks, or among the last few scores in no block.
     """
     n, device = scores.shape[1], scores.device
     if device.type != "cpu":
@@ -210,15 +213,12 @@ def _largest(scores: torch.Tensor, k: int) -> torch.Tensor:
 
 
 def member(items: Ids, sets: Ragged, n_items: int) -> Mask:
-    """Return whether each recommended item is in its row's set.
+    """Return whether each recommended item is in a set of items that belongs to the row, bool [rows, k].
 
     Args:
-        items: int64 [rows, k] item ids; 0 is never a member.
-        sets: item ids, one list per row.
-        n_items: the number of item ids.
-
-    Returns:
-        bool [rows, k].
+        items: int64 [rows, k], recommended item ids; 0 (the end of a list) is never in a set.
+        sets: the item ids of each row's set.
+        n_items: the number of item ids, including the padding.
     """
     row = np.repeat(np.arange(len(sets)), sets.sizes())
     keys = np.sort(row * n_items + sets.values)

@@ -25,9 +25,10 @@ class EvalSettings:
     Attributes:
         metrics: the metrics, in the order of the result rows.
         topk: list lengths, in the order of the result rows.
-        batch_size: the most rows that are scored at once.
-        tail_ratio: at most 1: the share of items, rarest first, that count as long tail. Above 1: an item counts as
-            long tail if it has at most this many interactions.
+        batch_size: the most rows (rankings) that are scored at once.
+        tail_ratio: which items with training interactions count as the long tail. A number up to 1 is the share of
+            these items, taking the rarest. A number above 1 is the largest number of training interactions of a
+            long-tail item.
     """
 
     metrics: tuple[Metric, ...]
@@ -41,7 +42,7 @@ class EvalSettings:
 
         Args:
             config: the run's configuration.
-            told: name of the setting that lists the metrics, for error messages.
+            told: the setting that lists the metrics; error messages begin with this text.
 
         Raises:
             UserError: a metric is unknown.
@@ -56,7 +57,11 @@ class EvalSettings:
         return frozenset(one.name.lower() for one in self.metrics if isinstance(one, OfPairs) and one.root)
 
     def popularity(self, rows: "EvalRows") -> Popularity:
-        """Return the items' popularity in the training data of the evaluation rows, and which items are long-tail."""
+        """Return how often each item occurs in the training data, and which items are in the long tail.
+
+        Args:
+            rows: the evaluation rows, which contain the training data (:attr:`EvalRows.training`).
+        """
         counts = rows.training_counts
         there = np.flatnonzero(counts)
         if self.tail_ratio > 1:
@@ -76,6 +81,10 @@ def result_name(metric: str, k: int | None) -> str:
 def split_name(name: str, told: str = "valid_metric") -> tuple[Metric, int | None]:
     """Split a name such as ``Recall@10`` into the metric and the list length (None for a metric without cut-off).
 
+    Args:
+        name: the name, as in the setting ``valid_metric``.
+        told: the setting that contains the name; error messages begin with this text.
+
     Raises:
         UserError: the metric does not exist, lacks its list length, or has one where it takes none.
     """
@@ -89,6 +98,8 @@ def split_name(name: str, told: str = "valid_metric") -> tuple[Metric, int | Non
 
 def check_metrics(config: Config) -> None:
     """Check that the metrics in ``metrics`` and ``valid_metric`` exist and can be computed in the evaluation modes.
+
+    The evaluation modes are those that ``eval_args`` gives for validation and test, such as ``full`` or ``labeled``.
 
     Raises:
         UserError: a metric is unknown or cannot be computed in the mode, or ``valid_metric_bigger`` contradicts the
@@ -109,7 +120,17 @@ def check_metrics(config: Config) -> None:
 
 
 def _check_mode(metric: Metric, split: str, mode: str, told: str) -> None:
-    """Raise a :class:`UserError` if a metric cannot be computed in the evaluation mode of a split."""
+    """Check that a metric can be computed in an evaluation mode.
+
+    Args:
+        metric: the metric.
+        split: ``valid`` or ``test``, for the message.
+        mode: the evaluation mode of this split, such as ``full``, ``uni100`` or ``labeled``.
+        told: the setting that names the metric; the message begins with this text.
+
+    Raises:
+        UserError: the metric compares scores with labels and the mode has no labels, or the other way round.
+    """
     where = f"{told}: {metric.name}"
     if metric.of_values and mode == "full":
         raise UserError(

@@ -1,8 +1,8 @@
 """Tie-breaking: the order of items with equal scores.
 
-Items with bit-equal scores are ordered by a hash of the user's (or session's) token and the item's token. So the order
-depends neither on the batch size nor on the numbering of the items, a shorter list is the beginning of a longer one,
-and no item is favoured for all users.
+Items with exactly equal scores are ordered by a hash of the user's (or session's) token and the item's token. A token
+is an id as the data files spell it. So the order depends neither on the batch size nor on the numbering of items.
+A shorter list is the beginning of a longer one, and no item comes first for all users.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,15 @@ _PAIRS_ON_DEVICE = 2**22
 
 
 class Order:
-    """The order of items with equal scores, for some rows.
+    """The order of items with equal scores, for some rows (rankings).
 
     Args:
-        person: int64 [rows], a hash of each row's user token.
+        person: int64 [rows], a hash of the token of each row's user.
         item: int64 [n_items], a hash of each item's token.
 
     Attributes:
-        person, item: int64, the two hashes above; those in ``person`` are hashed again with a constant key.
+        person: int64 [rows], the argument ``person``, hashed again with a constant key.
+        item: int64 [n_items], the argument ``item``.
     """
 
     def __init__(self, person: torch.Tensor, item: torch.Tensor) -> None:
@@ -43,8 +44,8 @@ class Order:
         """Return the order for some rows of a batch.
 
         Args:
-            rows: the evaluation rows; None gives all rows the same order.
-            chosen: int64 [rows], indices of rows within the batch.
+            rows: the evaluation rows, which contain the tokens; None orders by item ids, in the same way for all rows.
+            chosen: int64 [n], indices of the n rows within the batch.
             start: the index of the batch's first row in ``rows``.
             n_items: the number of item ids.
         """
@@ -57,15 +58,15 @@ class Order:
         return cls(torch.from_numpy(person).to(device), torch.from_numpy(item).to(device))
 
     def rank(self, items: torch.Tensor) -> torch.Tensor:
-        """Return sort keys, int64 [rows, k], of item ids, int64 [rows, k]. The item with the larger key comes first."""
+        """Return a sort key for each item id, both int64 [rows, k]. Of two ties, the larger key comes first."""
         return bits(self.person[:, None], self.item[items])
 
     def sorted(self, items: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """Return item ids sorted by score, largest first; items with equal scores are sorted by :meth:`rank`.
+        """Return item ids sorted by score, largest first, and among equal scores by :meth:`rank`: int64 [rows, k].
 
         Args:
             items: int64 [rows, k] item ids.
-            values: [rows, k], their scores.
+            values: float [rows, k], the scores of these items.
         """
         by_order = self.rank(items).argsort(dim=1, descending=True, stable=True)
         by_value = values.gather(1, by_order).argsort(dim=1, descending=True, stable=True)
@@ -74,14 +75,14 @@ class Order:
     def first(
         self, scores: torch.Tensor, last: torch.Tensor, k: int, rows: torch.Tensor, largest: Largest
     ) -> torch.Tensor:
-        """Return the ``k`` best items of rows in which rank ``k`` and rank ``k + 1`` have the same score.
+        """Return the ``k`` best items of m rows in which the items at ranks ``k`` and ``k + 1`` have the same score.
 
         Args:
-            scores: [batch, n_items].
-            last: [m], the score at rank ``k``.
+            scores: float [batch, n_items].
+            last: float [m], the score at rank ``k`` of each of the m rows.
             k: length of the lists.
-            rows: int64 [2, m]: row indices in ``scores``, and the indices of the same rows in :attr:`person`.
-            largest: finds the k largest values of each row.
+            rows: int64 [2, m]: the indices of the m rows in ``scores``, and their indices in :attr:`person`.
+            largest: function that finds the k largest values of each row.
 
         Returns:
             int64 [m, k] item ids, in no particular order.

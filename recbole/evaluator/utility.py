@@ -21,15 +21,17 @@ from recbole.utils.distributed import interleaved, rank, world_size
 
 @dataclass(frozen=True)
 class Answers:
-    """A model's lists, hits and scores on some evaluation rows, enough to compute the metrics for any population.
+    """A model's recommended lists, hits and scores on some evaluation rows (rankings).
+
+    They suffice to compute all metrics of the settings for any subset of the rows.
 
     Attributes:
-        best: int64 [rows, max(topk)], the recommended item ids, best first; 0 after the end of a list, -1 throughout
-            for a row with a NaN score.
-        hits: bool [rows, max(topk)], whether the recommended items are relevant.
-        n_right: int64 [rows], the number of relevant items.
-        of_scores: lower-case name to float64 [rows], for each metric computed from scores.
-        pairs: the inputs of metrics over ranks of relevant items and over (row, item) pairs.
+        best: int64 [rows, max(topk)], the recommended item ids, best first; 0 after the end of a list. If a row has a
+            NaN score, its whole list is -1.
+        hits: bool [rows, max(topk)], whether each recommended item is relevant.
+        n_right: int64 [rows], the number of relevant items of each row.
+        of_scores: the values of metrics of class :class:`OfScores`, float64 [rows], by the metric's lower-case name.
+        pairs: the inputs of metrics over ranks of relevant items and over scored items.
         n_items: the number of item ids, including padding.
         settings: which metrics, at which list lengths.
         popularity: the items' popularity; None if no metric needs it.
@@ -46,11 +48,11 @@ class Answers:
 
     @property
     def unknown(self) -> Mask:
-        """Whether a row has a NaN score, bool [rows]; all of its metrics are NaN."""
+        """Bool [rows], True for rows with a NaN score, whose metrics are all NaN."""
         return self.best[:, 0] == UNKNOWN
 
     def per_row(self) -> dict[Key, Floats]:
-        """Return the values of metrics that have one value per row, float64 [rows], by metric and list length."""
+        """Compute the metrics that have one value per row: float64 [rows], by metric and list length."""
         found: dict[Key, Floats] = {}
         for metric in self.settings.metrics:
             name = metric.name.lower()
@@ -65,12 +67,14 @@ class Answers:
         return found
 
     def samples(self) -> list[tuple[dict[Key, Floats], Ids]]:
-        """Return the values that the metrics average, in up to three samples: per row, relevant item and scored item.
+        """Return the single values whose means are the metrics.
+
+        There are up to three samples: values per evaluation row, per relevant item, and per scored item.
 
         Returns:
-            A list of ``(values, row)``: values, float64 [n], by metric and list length, and the row index of each of
-                the n values, int64 [n]. For RMSE the values are the squared errors. A sample that no metric needs is
-                left out.
+            One pair ``(values, row)`` for each sample that a metric needs. ``values`` is a dict from (metric, list
+                length) to float64 [n]; for RMSE these are the squared errors. ``row``, int64 [n], is the index of the
+                evaluation row that each value belongs to.
         """
         every = np.arange(len(self.best))
         of_right = self.pairs.of_right(self.settings, self.unknown)
@@ -79,7 +83,7 @@ class Answers:
         return [sample for sample in found if sample[0]]
 
     def means(self) -> Values:
-        """Return the metrics over all rows, in the order of the settings; NaN if there are no rows."""
+        """Return the value of each metric over all rows, in the order of the settings; NaN if there are no rows."""
         found: Values = {
             key: mean(np.ascontiguousarray(part)) for values, _ in self.samples() for key, part in values.items()
         }
@@ -90,11 +94,18 @@ class Answers:
         return dict(sorted(found.items(), key=lambda item: order.index(item[0][0])))
 
     def of_all(self, populations: Mapping[str, Mask]) -> dict[str, Values]:
-        """Return the metrics that are not means, such as item coverage, for each population (name to bool [rows])."""
+        """Return the values of metrics that are not means, such as item coverage, for groups of rows.
+
+        Args:
+            populations: name of a group to bool [rows], True for rows of the group.
+
+        Returns:
+            Name of a group to the values by metric and list length.
+        """
         return {name: self._of_all(chosen) for name, chosen in populations.items()}
 
     def _of_all(self, chosen: Mask) -> Values:
-        """Return the metrics that are not means over the chosen rows (bool [rows]); NaN if one has a NaN score."""
+        """Return the values of :meth:`of_all` for the chosen rows (bool [rows]); NaN if any row has a NaN score."""
         found: Values = {}
         known = not self.unknown[chosen].any()
         for metric in self.settings.metrics:
@@ -107,7 +118,7 @@ class Answers:
         return found
 
     def gathered(self) -> "Answers":
-        """Return the results for all rows, gathered from the distributed processes that each evaluated a share."""
+        """Return the results for all rows; each distributed process has evaluated a part of them."""
         of_scores = {name: interleaved(part) for name, part in self.of_scores.items()}
         return replace(
             self,
@@ -131,7 +142,7 @@ def answer(model: Recommender, rows: EvalRows, settings: EvalSettings, each: Bat
         model: any recommender.
         rows: the evaluation rows.
         settings: which metrics, at which list lengths.
-        each: a callback that also receives every batch of scores; see :meth:`Asked.lists`.
+        each: a callback that also receives every batch of scores, as described for :meth:`Asked.lists`; None for none.
     """
     metrics = [metric for metric in settings.metrics if isinstance(metric, OfScores)]
     of_scores = {metric.name.lower(): np.empty(len(rows.inputs)) for metric in metrics}
@@ -158,7 +169,13 @@ def answer(model: Recommender, rows: EvalRows, settings: EvalSettings, each: Bat
 
 
 def _labels(rows: EvalRows, start: int, scores: np.ndarray) -> Mask:
-    """Return which items are both candidates and relevant, bool [batch, n_items], for the batch from row ``start``."""
+    """Return which items are both candidates and relevant, bool [batch, n_items].
+
+    Args:
+        rows: the evaluation rows.
+        start: the index of the batch's first row among the evaluation rows.
+        scores: float [batch, n_items], minus infinity for items that are no candidates.
+    """
     right = rows.positives.take(np.arange(start, start + len(scores)))
     labels = np.zeros(scores.shape, dtype=bool)
     labels[np.repeat(np.arange(len(scores)), right.sizes()), right.values] = True
@@ -166,9 +183,9 @@ def _labels(rows: EvalRows, start: int, scores: np.ndarray) -> Mask:
 
 
 def utility(model: Recommender, rows: EvalRows, settings: EvalSettings) -> Answers:
-    """Evaluate a model on all rows, divided among the distributed processes if there are several.
+    """Evaluate a model on all rows. Several distributed processes share the work.
 
-    Each process then scores its share of the rows, and every process returns the result for all rows.
+    Each process then scores a part of the rows, and every process returns the results for all rows.
     """
     if world_size() == 1:
         return answer(model, rows, settings)
@@ -192,9 +209,9 @@ def mean_utility(model: Recommender, rows: EvalRows, config: Settings) -> dict[s
 
 
 def validation(model: Recommender, rows: EvalRows, config: Settings) -> tuple[dict[str, float], float]:
-    """Return the result dictionary of :func:`mean_utility` and the value of ``valid_metric``.
+    """Return the result dictionary of :func:`mean_utility`, and the value of the metric in ``valid_metric``.
 
-    ``valid_metric`` need not be among ``metrics``; if it is not, the dictionary leaves it out.
+    If that metric is not among ``metrics``, or its list length is not in ``topk``, the dictionary does not contain it.
 
     Args:
         model: any recommender.

@@ -1,6 +1,7 @@
-"""Views: the evaluation data of a checkpoint, fixed once so that all models are evaluated on the same rows.
+"""Views: the evaluation data of a checkpoint, built once so that all models are evaluated on the same data.
 
-A view consists of users, their inputs, the candidates and the relevant items.
+A checkpoint is one of four points in the sequence of deletion requests, numbered 0 to 3. A view consists of evaluation
+rows: for each ranking the user, the input, the candidates and the relevant items.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from recbole.evaluator.kinds import Ids, Mask
 from recbole.utils import stream
 
 OTHERS = 1000
-"""The size of the random sample of users without a deletion request, on which distances and exposure are measured."""
+"""The largest number of users without a deletion request that are sampled to measure distances between models, and how
+often models recommend sensitive items."""
 
 NOBODY: Ids = np.empty(0, dtype=np.int64)
 """An empty array of user ids."""
@@ -27,17 +29,19 @@ class Views:
     """The evaluation data of one checkpoint, the same for every model that is evaluated on it.
 
     Attributes:
-        checkpoint: 0 to 3, or None when nothing has been forgotten.
-        utility: view name to the test rows: ``all`` computed from all data, ``current`` without the forgotten rows.
-            ``current`` is missing when nothing has been forgotten.
-        shown: one row per requesting user (a user with a deletion request) and per user in a fixed random sample of the
-            others, with inputs as in ``current``.
+        checkpoint: number of the checkpoint, 0 to 3; None when nothing has been forgotten.
+        utility: the test rows from which utility metrics are computed, in up to two variants: ``all`` is made of all
+            data; ``current`` is made of the data without the forgotten interactions, and is missing when nothing has
+            been forgotten.
+        shown: one row per requesting user (a user with a deletion request) and per other user in a fixed random sample;
+            if there are no requesting users, one row for every user. Inputs are without the forgotten interactions.
+            Users without enough data for a ranking have no row.
         requesting: int64, ids of the requesting users.
         forgotten: for each row of ``shown``, the item ids that this user asked to forget.
-        trained: bool, one per (row, item) pair in ``forgotten``: whether a log row with this pair was used in training,
-            as an example or as part of an input history.
-        sensitive: bool [n_items], the items on the sensitive list, or None without such a list.
-        fake: int64, ids of the fake users in a spam attack, who do not count as others.
+        trained: bool, one value per item in ``forgotten``: whether an interaction of this user with this item was used
+            in training, as a target or as part of an input history.
+        sensitive: bool [n_items], True for the items on the sensitive list; None without a sensitive list.
+        fake: int64, ids of the fake users of a spam attack; they are not counted as other users.
     """
 
     checkpoint: int | None
@@ -50,7 +54,11 @@ class Views:
     fake: Ids = field(default_factory=lambda: NOBODY)
 
     def populations(self, rows: EvalRows) -> Iterator[tuple[str, Mask]]:
-        """Yield ``(name, bool [rows])`` for all, requesting and others. Without requesting users, yield only all."""
+        """Yield the groups of users whose rows are averaged: ``(name, bool [rows])``, True for rows of the group.
+
+        The names are ``all``, ``requesting`` (users with a deletion request) and ``others`` (genuine users without
+        one). Without requesting users only ``all`` is yielded.
+        """
         asked = np.isin(rows.entity, self.requesting)
         yield "all", np.ones(len(asked), dtype=bool)
         if len(self.requesting):
@@ -63,7 +71,7 @@ class TargetView:
     """The evaluation data about the items that a spam attack promotes. All rows belong to genuine users.
 
     Attributes:
-        rows: the test rows of the clean data.
+        rows: the test rows of the clean data, which contain no interactions of the attack.
         targets: int64, ids of the promoted items.
     """
 
@@ -83,14 +91,14 @@ def build_views(
     """Build the evaluation data of a checkpoint.
 
     Args:
-        dataset: the data. Its own mask of forgotten rows is ignored.
-        forgotten: bool [len(log)], the log rows that are forgotten at this checkpoint.
-        checkpoint: the checkpoint's number, 0 to 3, or None.
-        seed: seed for sampling the other users.
-        sensitive: bool [n_items], the items on the sensitive list, or None.
-        fake: int64, ids of the fake users in a spam attack.
-        asked: the test rows with nothing forgotten, if the caller has them already; None builds them. Views with the
-            same object also share a model's cached lists.
+        dataset: the data. Which rows it marks as forgotten does not matter.
+        forgotten: bool [len(log)], True for the interactions (log rows) that are forgotten at this checkpoint.
+        checkpoint: number of the checkpoint, 0 to 3; None when nothing has been forgotten.
+        seed: seed for sampling users without a deletion request.
+        sensitive: bool [n_items], True for the items on the sensitive list; None without a sensitive list.
+        fake: int64, ids of the fake users of a spam attack.
+        asked: the test rows with nothing forgotten; None builds them here. If the views of several checkpoints get the
+            same object, the lists that a model recommends on these rows are computed only once.
     """
     log, current = dataset.log, dataset.masked(forgotten)
     n_users = len(log.vocabulary["user"])
@@ -110,15 +118,17 @@ def build_views(
 
 
 def _forgotten_items(log: InteractionLog, forgotten: Mask, entities: Ids) -> tuple[Ragged, Mask]:
-    """Return the forgotten item ids of each user, and whether a log row with that pair was used in training.
+    """Return which items each user asked to forget, and which of them the user had in the training data.
 
     Args:
         log: the interactions.
-        forgotten: bool [len(log)].
-        entities: int64 [n], user ids.
+        forgotten: bool [len(log)], True for forgotten interactions.
+        entities: int64 [n], user ids, all different.
 
     Returns:
-        n lists of distinct item ids, and bool, one per item in them.
+        Two values: for each of the n users the distinct ids of the forgotten items, ascending; and bool, one value per
+        item in these lists, whether a forgotten interaction of the user with the item was used in training (as a target
+        or in an input history).
     """
     n_items = len(log.vocabulary["item"])
     rank = np.full(len(log.vocabulary["user"]), -1)
@@ -132,6 +142,15 @@ def _forgotten_items(log: InteractionLog, forgotten: Mask, entities: Ids) -> tup
 
 
 def counted(rows: EvalRows, chosen: Mask) -> dict[str, int]:
-    """Return the columns ``n_people``, ``n_rows`` and ``n_skipped`` for a population (bool [rows])."""
+    """Return the columns ``n_people``, ``n_rows`` and ``n_skipped`` of the result table for a group of users.
+
+    Args:
+        rows: the evaluation rows.
+        chosen: bool [rows], True for the rows of the group.
+
+    Returns:
+        The numbers of users and of rows in the group, and the number of evaluation rows of all users that were left out
+        because forgetting left no input or no relevant item.
+    """
     people = len(distinct(rows.entity[chosen]))
     return {"n_people": people, "n_rows": int(chosen.sum()), "n_skipped": rows.n_skipped}

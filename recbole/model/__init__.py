@@ -1,7 +1,7 @@
-"""Models, which are found by name: class ``X`` is defined in ``<folder>/x.py``. To add a model, add such a file.
+"""Finds recommendation models by class name. Class ``X`` is defined in the module ``<folder>/x.py`` (in lower case).
 
-Another installed distribution can offer a model through an entry point in the group
-:data:`recbole.utils.plugins.MODELS` that has the name of the class.
+To add a model, add such a module to one of the three folders. Another installed distribution can offer a model through
+an entry point whose group is :data:`recbole.utils.plugins.MODELS` and whose name is that of the class.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOLDERS = ("general_recommender", "sequential_recommender", "next_basket_recomme
 
 
 def model_modules() -> dict[str, str]:
-    """Return a dict from module name (model name in lower case) to dotted path, without importing any module."""
+    """Return a dict from lower-case model name to the dotted path of its module; no such module is imported."""
     found: dict[str, str] = {}
     for folder in FOLDERS:
         package = importlib.import_module(f"recbole.model.{folder}")
@@ -32,11 +32,13 @@ def model_modules() -> dict[str, str]:
 
 
 def get_model(name: str) -> type[AbstractRecommender]:
-    """Return the model class called ``name``. Of the modules with models, only the module of this class is imported.
+    """Return the model class called ``name``. Of all modules with models, only the module of this class is imported.
+
+    A method that SciPy has removed and RecBole's graph models call is restored, see :func:`restore_dok_update`.
 
     Raises:
         UserError: there is no such model (the message suggests the most similar name), or the entry point of another
-            distribution does not load a model class of this name.
+            distribution loads something else than a model class of this name.
     """
     found = _found(name)
     restore_dok_update()
@@ -44,7 +46,7 @@ def get_model(name: str) -> type[AbstractRecommender]:
 
 
 def _found(name: str) -> type[AbstractRecommender]:
-    """Import and return the model class; raise a UserError as :func:`get_model` does."""
+    """Import and return the model class called ``name``; raises the same errors as :func:`get_model`."""
     modules = model_modules()
     path = modules.get(name.lower())
     if path is None:
@@ -60,7 +62,7 @@ def _found(name: str) -> type[AbstractRecommender]:
 
 
 def _offered(name: str, thing: Any) -> type[AbstractRecommender]:
-    """Return the object of an entry point; raise a UserError if it is not a model class called ``name``."""
+    """Return ``thing``, which an entry point loaded; raise a UserError if it is not a model class called ``name``."""
     from recbole.model.recommender import AbstractRecommender
 
     if not (isinstance(thing, type) and issubclass(thing, AbstractRecommender) and thing.__name__ == name):
@@ -69,12 +71,16 @@ def _offered(name: str, thing: Any) -> type[AbstractRecommender]:
 
 
 def names() -> list[str]:
-    """Return the class names of this package's models."""
+    """Return the class names of this package's models, without those of other distributions."""
     return _class_names(model_modules())
 
 
 def _class_names(modules: Iterable[str]) -> list[str]:
-    """Return each module's class name, spelled as its file in properties/model; the module's name if there is none."""
+    """Return the class name of the model in each of the given modules, whose names are in lower case.
+
+    The file of default settings in ``properties/model``, such as ``LightGCN.yaml``, has the spelling of the class name.
+    A module without such a file is returned under its own name.
+    """
     from pathlib import Path
 
     properties = Path(__file__).parent.parent / "properties" / "model"

@@ -1,4 +1,4 @@
-"""Base classes under RecBole's names: for collaborative filtering, session-based and next-basket recommendation."""
+"""Base classes under RecBole's names for collaborative filtering, session-based and next-basket recommendation."""
 
 import functools
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class GeneralRecommender(AbstractRecommender):
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Return user [n_users, d] and item [n_items, d] embeddings whose inner products are the scores.
 
-        The default, ``None``, means that the scores are not inner products of such embeddings.
+        The default, ``None``, means that the scores are not inner products of a user and an item embedding.
         """
         return None
 
@@ -50,14 +50,17 @@ class GeneralRecommender(AbstractRecommender):
         return self.predict(interaction)
 
     def list_scores(self, user: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return the :meth:`pair_scores`, float [n, k], of n users (int64 [n]) with k items each (int64 [n, k])."""
+        """Return differentiable scores, float [n, k], of n users (int64 [n]) with k items each (int64 [n, k]).
+
+        They are the :meth:`pair_scores` of the user in row i of ``user`` with the items in row i of ``items``.
+        """
         pairs = {self.USER_ID: user.repeat_interleave(items.shape[1]), self.ITEM_ID: items.flatten()}
         return self.pair_scores(Interaction(pairs)).view(items.shape)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return ``{"table": view}``, whose matrix is the user embedding table; {} for a model without such a table.
+        """Return ``{"table": view}``, a :class:`UserView` of the user embedding table; {} for a model without one.
 
-        See :meth:`AbstractRecommender.user_views`.
+        The table is the attribute ``user_embedding``. ``dataset`` is not used.
         """
         table = getattr(self, "user_embedding", None)
         if not isinstance(table, nn.Embedding):
@@ -70,7 +73,9 @@ class AutoEncoderMixin:
 
     Attributes:
         reads_rows: True, so that a model with pairwise input may be trained without sampled negatives.
-        history_item_id, history_item_value: the items of each user and their values; see :meth:`build_histroy_items`.
+        history_item_id: int64 [n_users, longest], ids of the retained training items of each user, padded with 0; set
+            by :meth:`build_histroy_items`.
+        history_item_value: float [n_users, longest], 1 for each of these items, 0 for padding.
     """
 
     reads_rows = True
@@ -80,13 +85,13 @@ class AutoEncoderMixin:
     history_item_value: torch.Tensor
 
     def build_histroy_items(self, dataset: Dataset) -> None:  # RecBole's spelling
-        """Store the retained training items of each user, and the values of these interactions, as attributes."""
+        """Set :attr:`history_item_id` and :attr:`history_item_value` from the retained training interactions."""
         self.history_item_id, self.history_item_value, _ = dataset.history_item_matrix()
         self.history_item_id = self.history_item_id.to(self.device)
         self.history_item_value = self.history_item_value.to(self.device)
 
     def get_rating_matrix(self, user: torch.Tensor) -> torch.Tensor:
-        """Return the rating-matrix rows, float [batch, n_items], of users (ids, int64 [batch])."""
+        """Return the rows of the rating matrix, float [batch, n_items], for user ids (int64 [batch])."""
         rows = torch.zeros(len(user), self.n_items, device=self.device)
         return rows.scatter_(1, self.history_item_id[user], self.history_item_value[user])
 
@@ -94,7 +99,8 @@ class AutoEncoderMixin:
 class SequentialRecommender(AbstractRecommender):
     """Base class of session-based models, which represent a session (or user) by the sequence of previous items.
 
-    Unless the class declares ``input_type``, the setting ``loss_type`` (CE or BPR) determines it.
+    If the class does not declare ``input_type``, the setting ``loss_type`` determines it: CE (cross-entropy) needs no
+    sampled negatives, BPR does.
     """
 
     type = ModelType.SEQUENTIAL
@@ -115,24 +121,24 @@ class SequentialRecommender(AbstractRecommender):
         self.device = config["device"]
 
     def gather_indexes(self, output: torch.Tensor, gather_index: torch.Tensor) -> torch.Tensor:
-        """Return the output at one position of each sequence, float [batch, d].
+        """Return one vector of each sequence, float [batch, d].
 
         Args:
-            output: float [batch, length, d].
-            gather_index: int64 [batch], the positions.
+            output: float [batch, length, d], a vector for each position of each sequence.
+            gather_index: int64 [batch], the position to select in each sequence.
         """
         index = gather_index.view(-1, 1, 1).expand(-1, -1, output.shape[-1])
         return output.gather(dim=1, index=index).squeeze(1)
 
     def get_attention_mask(self, item_seq: torch.Tensor, bidirectional: bool = False) -> torch.Tensor:
-        """Return an additive attention mask: -10000 at padding and, unless ``bidirectional``, later positions; else 0.
+        """Return a mask to add to attention scores: -10000 where a position may not be attended to, else 0.
 
         Args:
-            item_seq: int64 [batch, length], 0 is padding.
+            item_seq: int64 [batch, length], item ids; padding (0) is never attended to.
             bidirectional: whether a position may attend to later positions.
 
         Returns:
-            float tensor [batch, 1, length or 1, length].
+            float tensor [batch, 1, length or 1, length]; the third dimension is 1 if ``bidirectional``.
         """
         allowed = (item_seq != 0)[:, None, None, :]
         if not bidirectional:
@@ -145,7 +151,7 @@ class NextBasketRecommender(AbstractRecommender):
     """Base class of next-basket models, which represent a user by the sequence of previous baskets.
 
     Attributes:
-        people_at_once: the largest number of users in one piece of :meth:`pieces`.
+        people_at_once: the largest number of users in one of the smaller batches of :meth:`pieces`.
     """
 
     type = ModelType.NEXT_BASKET
@@ -171,7 +177,10 @@ class NextBasketRecommender(AbstractRecommender):
         return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1)
 
     def pieces(self, interaction: Interaction) -> list[Interaction]:
-        """Split a batch into pieces of at most ``people_at_once`` users and ``AT_ONCE`` scores (users times items)."""
+        """Split a batch into smaller batches of at most ``people_at_once`` users and ``AT_ONCE`` scores each.
+
+        A batch has as many scores as users times items. Each of the smaller batches has at least one user.
+        """
         step = max(min(self.people_at_once, AT_ONCE // self.n_items), 1)
         return [interaction[at : at + step] for at in range(0, len(interaction), step)]
 
@@ -183,17 +192,19 @@ class NextBasketRecommender(AbstractRecommender):
         parameters: tuple[str, ...],
         parts: tuple[Callable[[Interaction], torch.Tensor], Callable[[torch.Tensor], torch.Tensor]] | None = None,
     ) -> dict[str, UserView]:
-        """Return ``{name: view}``, a :class:`UserView` of user representations computed from basket histories.
+        """Return ``{name: view}`` with a :class:`UserView` of user vectors that are computed from basket histories.
 
         The history of a user ends before the test target.
 
         Args:
-            dataset: the data, whose mask must not change while the view is used; None if the matrix is not read.
+            dataset: the data, whose mask must not change while the view is used; if None, only the view's
+                ``parameters`` can be used, and reading its matrix raises a ValueError.
             name: the name of the view.
             vectors: maps a batch of basket histories to user representations, float [batch, d], differentiable.
             parameters: names of the parameters that attribute unlearning changes to protect this representation.
-            parts: ``vectors`` as two functions. The first maps a batch to what does not depend on ``parameters``, float
-                [batch, ...]; the second maps this to the representations. None if there is no such division.
+            parts: ``vectors`` divided into two functions, so that the costly first one need not be repeated when only
+                ``parameters`` change. The first maps a batch to a tensor [batch, ...] that does not depend on
+                ``parameters``; the second maps this tensor to the representations. None if there is no such division.
         """
 
         @functools.cache
@@ -226,7 +237,7 @@ class NextBasketRecommender(AbstractRecommender):
         return {name: UserView(vectors_of_all, parameters, table=False, settled=settled)}
 
     def target_matrix(self, interaction: Interaction) -> torch.Tensor:
-        """Return the target baskets as a multi-hot matrix, float [batch, n_items]; column 0 (padding) is 0."""
+        """Return the target baskets as a matrix of zeros and ones, float [batch, n_items]; column 0 (padding) is 0."""
         items = interaction[self.TARGET_ITEMS]
         dtype = next(self.parameters()).dtype
         right = torch.zeros(len(items), self.n_items, dtype=dtype, device=items.device)

@@ -23,7 +23,7 @@ def activation_layer(activation_name: Activation = "relu", emb_dim: int | None =
 
     Args:
         activation_name: one of RecBole's names in any case, or a module class.
-        emb_dim: size of the input's last dimension; only ``"dice"`` needs it.
+        emb_dim: size of the last dimension of the activation's input; only ``"dice"`` needs it.
 
     Raises:
         UserError: the name is unknown.
@@ -52,6 +52,6 @@ class Dice(nn.Module):
         self.alpha = nn.Parameter(torch.zeros(emb_size))
 
     def forward(self, score: torch.Tensor) -> torch.Tensor:
-        """Return a tensor of the input's shape, [..., emb_size]."""
+        """Return the activation of each element; input and result are float [..., emb_size]."""
         p = torch.sigmoid(score)
         return score * (p + (1 - p) * self.alpha)

@@ -1,4 +1,4 @@
-"""Sparse forms of a batch of padded basket histories, for next-basket models."""
+"""Sparse forms of a batch of padded basket histories, and pairs of items in them, for next-basket models."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -14,13 +14,13 @@ PAIRS_AT_ONCE = 2**22
 class Incidence:
     """The items in a batch's history baskets, as lists of entries without padding.
 
-    There is one entry per item in a basket. Entries are ordered by user, then basket, then position.
+    There is one entry per item in a basket. Entries are ordered by user, then basket, then position in the basket.
 
     Attributes:
         n_users: number of users (rows) in the batch.
         n_slots: number of baskets in the longest history.
-        user: int64 [entries], row in the batch.
-        slot: int64 [entries], number of the basket in the history, from 0.
+        user: int64 [entries], the user's row in the batch.
+        slot: int64 [entries], number of the basket in the user's history, from 0.
         item: int64 [entries], item id.
     """
 
@@ -32,36 +32,39 @@ class Incidence:
 
     @classmethod
     def of(cls, matrix: torch.Tensor) -> Self:
-        """Build from padded histories, int64 [users, slots, positions] of item ids; 0 is padding."""
+        """Build the entries from padded histories, int64 [users, baskets, positions] of item ids; 0 is padding."""
         user, slot, place = matrix.nonzero(as_tuple=True)
         return cls(matrix.shape[0], matrix.shape[1], user, slot, matrix[user, slot, place])
 
     @property
     def basket(self) -> torch.Tensor:
-        """The number of each entry's basket in the batch, ``user * n_slots + slot``, int64 [entries]."""
+        """A number for the basket of each entry, ``user * n_slots + slot``, unique in the batch, int64 [entries]."""
         return self.user * self.n_slots + self.slot
 
     def sums(self, table: torch.Tensor, of: torch.Tensor | None = None) -> torch.Tensor:
         """Return, for each basket, the sum of its items' rows in an embedding table.
 
         Args:
-            table: [n_items, d].
+            table: float [n_items, d].
             of: bool [entries], True for the entries to sum; None sums all entries.
 
         Returns:
-            float [users, slots, d]; zeros for padding baskets.
+            float [n_users, n_slots, d]; zeros for padding baskets.
         """
         item, basket = (self.item, self.basket) if of is None else (self.item[of], self.basket[of])
         zeros = table.new_zeros(self.n_users * self.n_slots, table.shape[1])
         return zeros.index_add(0, basket, table.index_select(0, item)).view(self.n_users, self.n_slots, -1)
 
     def nodes(self, n_items: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return each user's distinct items.
+        """Return the distinct (user, item) pairs of the batch, called nodes.
+
+        Args:
+            n_items: number of items, including the padding.
 
         Returns:
-            ``(user, item, node, count)``, where a node is a distinct (user, item) pair. ``user`` and ``item``, int64
-            [nodes]: batch row and item id, sorted. ``node``, int64 [entries]: the node of each entry. ``count``, int64
-            [nodes]: number of the user's baskets with the item.
+            ``(user, item, node, count)``. ``user`` and ``item``, int64 [nodes]: batch row and item id of each node,
+            sorted by user, then item. ``node``, int64 [entries]: the node of each entry. ``count``, int64 [nodes]:
+            number of the user's history baskets that contain the item.
         """
         keys, node, count = torch.unique(self.user * n_items + self.item, return_inverse=True, return_counts=True)
         return keys // n_items, keys % n_items, node, count
@@ -74,7 +77,7 @@ def pairs_within(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         groups: int64 [entries], ascending, the group of each entry.
 
     Returns:
-        Indices of the first and of the second entry of each pair, int64 [pairs] each.
+        Two tensors, int64 [pairs]: the index of the first and of the second entry of each pair.
     """
     _, sizes = torch.unique_consecutive(groups, return_counts=True)
     starts = sizes.cumsum(0) - sizes
@@ -85,16 +88,16 @@ def pairs_within(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def places_of_pairs(user: np.ndarray, item: np.ndarray, n_items: int) -> torch.Tensor:
-    """Return the indices ``j n_items + i`` of all pairs (j, i) of items that occur together with some user.
+    """Return ``j n_items + i`` for all pairs (j, i) of items that at least one user has both interacted with.
 
-    These are indices into a flattened item-by-item matrix. Each item is also paired with itself.
+    These are indices into a flattened item-by-item matrix, with i as the column. Each item is also paired with itself.
 
     Args:
         user, item: int64 [rows], ids of user and item in each interaction.
         n_items: number of rows and columns of the matrix.
 
     Returns:
-        Strictly ascending indices, int64.
+        int64, strictly ascending.
     """
     keys = torch.unique(torch.from_numpy(user.astype(np.int64) * n_items + item).to("cpu"))  # the log is on the CPU
     owner, item_of = keys // n_items, keys % n_items

@@ -8,14 +8,14 @@ PRODUCTS_AT_ONCE = 2**24
 
 
 def log_partition(anchors: torch.Tensor, candidates: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return ``log sum_j exp(a . c_j / temperature)`` for each anchor, float [n], differentiable twice.
+    """Return ``log sum_j exp(a . c_j / temperature)`` for each anchor ``a`` over all candidates ``c_j``, float [n].
 
-    If there are more than ``PRODUCTS_AT_ONCE`` inner products, they are computed in pieces that fit into memory, and
-    computed again in the backward pass.
+    The result can be differentiated twice. If there are more than ``PRODUCTS_AT_ONCE`` inner products, they are
+    computed for a part of the anchors at a time, and computed again in the backward pass.
 
     Args:
-        anchors: [n, d].
-        candidates: [m, d].
+        anchors: float [n, d].
+        candidates: float [m, d].
         temperature: positive number.
     """
 
@@ -34,12 +34,13 @@ def info_nce(
 ) -> torch.Tensor:
     """Return the InfoNCE loss of each anchor, float [n]: minus the log-softmax at its positive candidate.
 
-    A. van den Oord et al., "Representation Learning with Contrastive Predictive Coding", arXiv:1807.03748 (2018;
-    equation numbers not checked).
+    The softmax is over all candidates, of their inner products with the anchor, divided by the temperature. A. van den
+    Oord et al., "Representation Learning with Contrastive Predictive Coding", arXiv:1807.03748 (2018; equation numbers
+    not checked).
 
     Args:
-        anchors: [n, d], with rows of norm 1 if similarities are to be cosines.
-        candidates: [m, d], with rows of norm 1 in the same case.
+        anchors: float [n, d]; rows must have norm 1 if the inner products are to be cosines.
+        candidates: float [m, d]; the same applies to their norms.
         positives: int64 [n], the row in ``candidates`` of each anchor's positive candidate.
         temperature: positive number.
     """

@@ -1,4 +1,4 @@
-"""Restores a method that RecBole's model files call and that newer SciPy versions lack."""
+"""Adds a method to SciPy's ``dok_matrix`` that newer SciPy versions lack and RecBole's model files call."""
 
 import sys
 
@@ -6,8 +6,8 @@ import sys
 def restore_dok_update() -> None:
     """Add the private method ``_update``, which RecBole's graph models call, to SciPy's ``dok_matrix``.
 
-    SciPy 1.13 removed the method. It takes a dictionary from (row, column) to value. Call this function after the
-    model's file has been imported: it does nothing if ``scipy.sparse`` has not been imported.
+    SciPy 1.13 removed the method, which sets entries from a dictionary from (row, column) to value. This function does
+    nothing if ``scipy.sparse`` has not been imported, so call it after importing the model's file.
     """
     sparse = sys.modules.get("scipy.sparse")
     if sparse is not None and not hasattr(sparse.dok_matrix, "_update"):

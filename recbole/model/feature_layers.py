@@ -1,4 +1,4 @@
-"""Embeddings of user and item features (columns), under RecBole's names."""
+"""Embeddings of user and item features (such as age or genre), under RecBole's names."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -16,15 +16,17 @@ _LISTS = (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ)
 class FieldEmbedding(nn.Module):
     """Embeds one feature of users or items.
 
-    Each token has its own vector. A number is multiplied by the single vector of its feature. The vectors of a list
-    are pooled.
+    For a categorical feature, each token has its own vector. For a numeric feature, a single vector is multiplied by
+    the number. If a user or item has a list of values, their vectors are pooled.
 
     Args:
-        values: the feature of each user or item id, [n_ids], or for lists [n_ids, longest], padded with 0.
+        values: the feature of each user or item id: token ids (int64) or numbers, [n_ids], or for lists [n_ids,
+            longest], padded with 0.
         kind: :class:`~recbole.utils.FeatureType` of the feature.
         n_tokens: number of distinct tokens including the padding; 1 for numbers.
         size: size of the embedding vectors.
-        pooling: ``"mean"``, ``"sum"`` or ``"max"`` over the elements of a list; an empty list gives zeros.
+        pooling: ``"mean"``, ``"sum"`` or ``"max"`` over the elements of a list. Elements that are 0 are ignored; an
+            empty list gives zeros.
     """
 
     values: torch.Tensor
@@ -55,10 +57,12 @@ class FieldEmbedding(nn.Module):
 class _FeatureEmbeddings(nn.Module):
     """Embeds features of users and items.
 
+    A numeric feature is ignored unless the setting ``numerical_features`` lists it.
+
     Args:
         dataset: the data with the loaded features.
         embedding_size: size of the embedding vectors.
-        fields: ``"user"`` and ``"item"``, or one of them, to the names of features.
+        fields: dict from ``"user"``, ``"item"`` or both to the names of the features to embed.
         pooling_mode: ``"mean"``, ``"sum"`` or ``"max"``, see :class:`FieldEmbedding`.
         device: the device of the parameters.
 
@@ -105,7 +109,8 @@ class _FeatureEmbeddings(nn.Module):
             item_idx: int64 [batch, length], item ids.
 
         Returns:
-            The values of both dicts are float [..., fields, size], or None without features of that type.
+            The values of both dicts: float [..., fields, size], with the vectors of all features of that type for each
+            id; None if there are none.
         """
         ids = {"user": user_idx, "item": item_idx}
         return tuple(

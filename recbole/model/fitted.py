@@ -20,12 +20,13 @@ Learned = TypeVar("Learned", torch.Tensor, scipy.sparse.csc_array)
 class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
     """A model that is fitted in closed form, without gradients.
 
-    It is fitted when scores are first computed, and updated when scores are computed after a :meth:`rebuild`.
+    It is fitted when scores are first computed. When scores are computed after a :meth:`rebuild`, it is updated to the
+    interactions that are then retained.
 
     Checkpoints do not store the learned array of a model that was fitted only once, because it can be computed again
     from the retained data. They store the array of a model that was updated, so that exactly the result of the updates
-    is evaluated. This array may have n_items x n_items entries, in every checkpoint of an unlearned model and in the
-    snapshot of an unlearning run.
+    is evaluated. This array may have n_items x n_items entries. It is in every checkpoint of an unlearned model, and in
+    the snapshot file from which an interrupted unlearning run resumes.
 
     A subclass defines :meth:`fit`, :meth:`scores`, :meth:`learned` and :meth:`know`. It also defines :meth:`update` if
     updating can be cheaper than fitting again.
@@ -44,29 +45,29 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
         self.rebuild(dataset)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Read the retained training pairs; fitting or updating is done when scores are next computed."""
+        """Read the retained training interactions; fitting or updating is done when scores are next computed."""
         self._updated = self._fitted is not None
         self._retained = cast("scipy.sparse.csr_matrix", dataset.inter_matrix("csr").astype("float64"))
 
     @abstractmethod
     def fit(self, matrix: scipy.sparse.csr_matrix) -> None:
-        """Fit the model to ``matrix``, the counts of (user, item) pairs, [n_users, n_items], float64."""
+        """Fit the model to ``matrix``, float64 [n_users, n_items]: how often each user interacted with each item."""
 
     @abstractmethod
     def learned(self) -> list[Learned]:
-        """Return a list with the one array learned from the retained pairs, after fitting or updating if needed."""
+        """Return a list with the one array learned from the retained interactions; fit or update first if needed."""
 
     def update(self, old: scipy.sparse.csr_matrix, new: scipy.sparse.csr_matrix) -> None:
-        """Update a model fitted to counts ``old`` [n_users, n_items] to the counts ``new``; by default fit again."""
+        """Update a model fitted to the counts ``old`` to the counts ``new`` (see :meth:`fit`); by default fit again."""
         self.fit(new)
 
     @abstractmethod
     def know(self, learned: Learned) -> None:
-        """Set the learned array, as returned by :meth:`learned`, instead of fitting."""
+        """Set the learned array, one that :meth:`learned` returned in its list, instead of fitting."""
 
     @abstractmethod
     def scores(self, matrix: scipy.sparse.csr_matrix, users: np.ndarray) -> torch.Tensor:
-        """Return the scores [len(users), n_items] of users (ids, int64), given the ``matrix`` of the last fit."""
+        """Return the scores, float [len(users), n_items], of users (int64 ids), given the ``matrix`` last fitted to."""
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return a scalar zero, because nothing is learned by gradient."""
@@ -82,7 +83,7 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
         return self._scores(interaction[self.USER_ID])
 
     def learn(self) -> None:
-        """Fit or update the model to the retained pairs, unless it already corresponds to them."""
+        """Fit the model to the retained interactions, or update it to them, unless it already corresponds to them."""
         if self._fitted is None:
             self.fit(self._retained)
         elif self._fitted is not self._retained:
@@ -90,7 +91,10 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
         self._fitted = self._retained
 
     def other_parameter(self) -> dict[str, Any] | None:
-        """Return ``{"learned": tensor}`` (sparse arrays: a dict of tensors) for an updated model, else ``None``."""
+        """Return ``{"learned": array}`` for a model that was updated since it was first fitted, else ``None``.
+
+        A sparse array is a dict of tensors, see :func:`_packed`.
+        """
         return {"learned": _packed(*self.learned())} if self._updated else None
 
     def load_other_parameter(self, values: Mapping[str, Any] | None) -> None:
@@ -106,7 +110,7 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(
                 f"'other_parameter' has no valid array 'learned' of shape {self.learned_shape}, which "
-                f"{type(self).__name__} needs on this data ({error}); it belongs to another model, data set or filter"
+                f"{type(self).__name__} needs on this data ({error}); it belongs to another model, or to other data"
             ) from error
         self.know(cast("Learned", learned))
         self._fitted, self._updated = self._retained, True
@@ -121,7 +125,7 @@ _SPARSE = ("data", "indices", "indptr")
 
 
 def _packed(array: torch.Tensor | scipy.sparse.csc_array) -> torch.Tensor | dict[str, torch.Tensor]:
-    """Return a tensor unchanged, and a SciPy CSC array as a dict of tensors with the keys of ``_SPARSE``."""
+    """Return a tensor unchanged, and a SciPy CSC array as a dict of tensors with the keys ``data, indices, indptr``."""
     if scipy.sparse.issparse(array):
         return {name: torch.from_numpy(getattr(array, name)) for name in _SPARSE}
     return array
@@ -130,10 +134,11 @@ def _packed(array: torch.Tensor | scipy.sparse.csc_array) -> torch.Tensor | dict
 def _unpacked(
     value: torch.Tensor | dict[str, torch.Tensor], shape: tuple[int, int]
 ) -> torch.Tensor | scipy.sparse.csc_array:
-    """Return the array from the result of :func:`_packed`.
+    """Return the array from which :func:`_packed` returned ``value``.
 
     Raises:
-        ValueError: the shape is not ``shape``, or a value is invalid. Values of other types raise other errors.
+        ValueError: the shape is not ``shape``, or a value is invalid. If ``value`` has another type, the errors are
+            those that its use raises, such as an AttributeError.
     """
     if isinstance(value, dict):
         data, indices, indptr = (_numbers(value[name]) for name in _SPARSE)
@@ -159,7 +164,7 @@ def _check_sparse(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, sha
     Args:
         data: float [entries], the values.
         indices: int [entries], the row of each value, column by column.
-        indptr: int [columns + 1], where each column's entries start, and the end.
+        indptr: int [columns + 1], the index of each column's first value in ``data``, and the number of values.
         shape: number of rows and columns.
     """
     rows, columns = shape

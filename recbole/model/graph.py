@@ -15,9 +15,10 @@ from recbole.data.ids import distinct, without
 class InteractionGraph:
     """The bipartite graph of the distinct (user, item) pairs in the retained training interactions.
 
-    The node number of a user is the user id; that of an item is ``n_users`` plus the item id. The adjacency matrix can
-    be computed with other edge weights (0 drops an edge) without rebuilding the graph. A graph never changes;
-    :meth:`without` returns a new one.
+    The node number of a user is the user id; that of an item is ``n_users`` plus the item id. Each pair is stored as
+    two directed edges, from the user to the item and back. The adjacency matrix can be computed with other edge weights
+    (0 drops an edge) without rebuilding the graph. A graph never changes; :meth:`without` returns a new one. ``len``
+    returns the number of pairs, called ``n_edges`` below.
 
     Attributes:
         tails: int64 [2 n_edges], the node at which each directed edge ends. Edges are sorted by start, then end node.
@@ -25,7 +26,7 @@ class InteractionGraph:
         n_nodes: ``n_users + n_items``.
 
     Args:
-        dataset: the data; rows that its mask marks as forgotten give no edges.
+        dataset: the data; interactions that its mask marks as forgotten give no edges.
         device: device of the tensors.
     """
 
@@ -54,28 +55,29 @@ class InteractionGraph:
 
     @property
     def users(self) -> torch.Tensor:
-        """User id of each distinct pair, int64 [n_edges]; pairs are sorted by user, then item."""
+        """User id of each pair, int64 [n_edges]; pairs are sorted by user, then item."""
         return self.heads[: len(self)]
 
     @cached_property
     def items(self) -> torch.Tensor:
-        """Item id of each distinct pair, int64 [n_edges]."""
+        """Item id of each pair, int64 [n_edges], in the order of ``users``."""
         return self.tails[: len(self)] - self.n_users
 
     @cached_property
     def pair(self) -> torch.Tensor:
-        """Index of the pair to which each directed edge belongs, int64 [2 n_edges]."""
+        """Index of the pair (in the order of ``users``) to which each directed edge belongs, int64 [2 n_edges]."""
         pairs = torch.arange(len(self), device=self.tails.device)
         return torch.cat([pairs, torch.argsort(self.tails[: len(self)], stable=True)])
 
     def without(self, dataset: Dataset, rows: np.ndarray) -> Self:
-        """Return the graph without further forgotten interactions, bit-identical to one built from the retained rows.
+        """Return the graph after more interactions were forgotten, bit-identical to one built from the retained ones.
 
-        Finding the edges takes time proportional to the number of training rows of the affected users.
+        Finding the edges takes time proportional to the number of training interactions of the affected users. An edge
+        is removed if no retained training interaction has its user and item.
 
         Args:
             dataset: the data from which the graph was built, with a mask that now also marks ``rows`` as forgotten.
-            rows: int64, the log rows forgotten since then. An edge is removed when its last training row is forgotten.
+            rows: int64, row indices in ``dataset.log`` of the interactions forgotten since the graph was built.
         """
         log, n_items = dataset.log, dataset.n_items
         theirs = log.rows_of(distinct(log.user[rows]))
@@ -98,7 +100,11 @@ class InteractionGraph:
         return graph
 
     def _places(self, heads: torch.Tensor, tails: torch.Tensor) -> torch.Tensor:
-        """Return the index of each directed edge (head, tail), int64 [n], by bisection; -1 if not in the graph."""
+        """Return the index of each directed edge from a head to a tail node, int64 [n]; -1 if it is not in the graph.
+
+        Args:
+            heads, tails: int64 [n], nodes at which the edges start and end.
+        """
         low, end = self._pointers[heads], self._pointers[heads + 1]
         high, last = end, max(len(self.tails) - 1, 0)
         if not len(self.tails) or not len(heads):
@@ -111,7 +117,11 @@ class InteractionGraph:
         return torch.where(there, low, -1)
 
     def degrees(self, weights: torch.Tensor | None = None) -> torch.Tensor:
-        """Return each node's summed edge weights (1 by default) plus RecBole's 1e-7, float64 [n_nodes]."""
+        """Return the sum of the weights of each node's edges, plus 1e-7 as in RecBole, float64 [n_nodes].
+
+        Args:
+            weights: weight of each pair, float [n_edges]; None means 1.
+        """
         if weights is None:
             return self.counts.to(torch.float64) + 1e-7
         weights = weights.to(torch.float64)[self.pair]
@@ -123,8 +133,10 @@ class InteractionGraph:
     ) -> torch.Tensor:
         """Return the symmetric matrix ``D^power A D^power`` as a sparse CSR tensor [n_nodes, n_nodes].
 
+        ``A`` has the edge weights as entries, and ``D`` is the diagonal matrix of the :meth:`degrees`.
+
         Args:
-            weights: weight of each pair, float [n_edges]; None means 1. The degrees ``D`` are sums of weights.
+            weights: weight of each pair, float [n_edges]; None means 1.
             power: -0.5 for LightGCN's normalisation, 0 for the plain adjacency.
             dtype: dtype of the result; computations are in float64.
         """
@@ -135,25 +147,25 @@ class InteractionGraph:
         return self.csr(values.to(dtype))
 
     def csr(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the sparse CSR tensor [n_nodes, n_nodes] with the given value for each directed edge [2 n_edges]."""
+        """Return the sparse CSR tensor [n_nodes, n_nodes] with the given value for each directed edge, [2 n_edges]."""
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")  # "in beta", once
+            warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")  # PyTorch warns that CSR is in beta
             return torch.sparse_csr_tensor(self._pointers, self.tails, values, (self.n_nodes, self.n_nodes))
 
     def likeness(self, nodes: torch.Tensor) -> torch.Tensor:
-        """Return, for each pair, the inner product of its user's and its item's vector, [n_edges].
+        """Return, for each pair, the inner product of its user's and its item's vector, float [n_edges].
 
         Args:
-            nodes: [n_nodes, d], one vector per node.
+            nodes: float [n_nodes, d], one vector per node.
         """
         return _EdgeProducts.apply(self, nodes, nodes) / 2
 
     def weighted_mean(self, weights: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
-        """Return the weighted mean of each node's neighbours, [n_nodes, d], differentiable in both arguments.
+        """Return the weighted mean of each node's neighbours, float [n_nodes, d], differentiable in both arguments.
 
         Args:
-            weights: weight of each pair [n_edges]; a node whose edge weights add up to 0 gets zeros.
-            nodes: [n_nodes, d], one vector per node.
+            weights: weight of each pair, float [n_edges]; a node whose edge weights add up to 0 gets zeros.
+            nodes: float [n_nodes, d], one vector per node.
         """
         total = _WeightedProduct.apply(self, weights, torch.cat([nodes, torch.ones_like(nodes[:, :1])], dim=1))
         size = total[:, -1:]
@@ -161,7 +173,11 @@ class InteractionGraph:
 
 
 class _EdgeProducts(torch.autograd.Function):
-    """``a_u . b_i + a_i . b_u`` for each pair (u, i), differentiable to any order without scatter operations."""
+    """The products ``a_u . b_i + a_i . b_u`` for each pair (u, i) of a graph, float [n_edges].
+
+    ``a`` and ``b`` are float [n_nodes, d], one vector per node. Differentiable in both to any order, without scatter
+    operations.
+    """
 
     @staticmethod
     def forward(ctx: Any, graph: InteractionGraph, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -180,7 +196,10 @@ class _EdgeProducts(torch.autograd.Function):
 
 
 class _WeightedProduct(torch.autograd.Function):
-    """Product of the weighted adjacency and a dense matrix, differentiable in weights and matrix to any order."""
+    """Product of the weighted adjacency matrix and a matrix [n_nodes, d].
+
+    Differentiable to any order in the matrix and in the pairs' weights, float [n_edges].
+    """
 
     @staticmethod
     def forward(ctx: Any, graph: InteractionGraph, weights: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
@@ -197,7 +216,7 @@ class _WeightedProduct(torch.autograd.Function):
 
 
 class _SymmetricProduct(torch.autograd.Function):
-    """``A @ x`` for a symmetric ``A``; the gradient is the same product, so it is differentiable to any order."""
+    """``A @ x`` for a symmetric ``A``. The gradient is a product with ``A`` too, so derivatives of any order exist."""
 
     @staticmethod
     def forward(ctx: Any, matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from recbole.model.user_views import UserView
 from recbole.utils import InputType
 
 _Cached = tuple[list[tuple[int, int, float]], torch.Tensor, tuple[torch.Tensor, torch.Tensor]]
-"""Parameters (address, version and sum of each), adjacency matrix, and the representations computed from both."""
+"""Cached embeddings: a key (address, version and sum of each parameter), the adjacency matrix, and the embeddings."""
 
 
 class GraphRecommender(GeneralRecommender, ABC):
@@ -25,8 +25,8 @@ class GraphRecommender(GeneralRecommender, ABC):
     A subclass defines :meth:`forward` and ``calculate_loss``.
 
     Attributes:
-        graph: :class:`~recbole.model.graph.InteractionGraph`.
-        norm_adj_matrix: normalised adjacency of the graph, sparse CSR [n_users + n_items, n_users + n_items].
+        graph: :class:`~recbole.model.graph.InteractionGraph` of the retained training interactions.
+        norm_adj_matrix: normalised adjacency matrix of the graph, sparse CSR [n_users + n_items, n_users + n_items].
     """
 
     input_type = InputType.PAIRWISE
@@ -34,7 +34,7 @@ class GraphRecommender(GeneralRecommender, ABC):
     batch_free: tuple[str, ...] = ("forward",)
     n_layers: int
     graph: InteractionGraph
-    _left: np.ndarray | None = None  # the newly forgotten log rows, during rebuild_without
+    _left: np.ndarray | None = None  # during rebuild_without, its argument ``rows``
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -49,14 +49,20 @@ class GraphRecommender(GeneralRecommender, ABC):
         return self.n_layers
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Build the graph of the retained training pairs; :meth:`rebuild_without` reduces the current graph instead."""
+        """Build the graph of the retained training pairs and its adjacency matrix.
+
+        If :meth:`rebuild_without` calls this method, edges are removed from the current graph instead.
+        """
         rows, self._left = self._left, None
         self.graph = InteractionGraph(dataset, self.device) if rows is None else self.graph.without(dataset, rows)
         self.norm_adj_matrix = self.graph.adjacency(dtype=self.user_embedding.weight.dtype)
         self._cache: _Cached | None = None
 
     def rebuild_without(self, dataset: Dataset, rows: np.ndarray) -> None:
-        """Remove the edges of newly forgotten rows from the graph, then update what depends on it."""
+        """Remove the edges of newly forgotten interactions from the graph, and update what depends on it.
+
+        See :meth:`AbstractRecommender.rebuild_without`.
+        """
         self._left = rows
         try:
             self.rebuild(dataset)
@@ -64,10 +70,10 @@ class GraphRecommender(GeneralRecommender, ABC):
             self._left = None
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return both embedding tables: no propagation and no loss reads the row of a node without edges and examples.
+        """Return both embedding tables with the batch fields of their row ids (see :meth:`AbstractRecommender.reads`).
 
-        A subclass whose loss reads further rows, for example as negatives of a contrastive loss, overrides this method
-        or ``candidates``.
+        A node without examples has no edges, so no propagation passes its row on to other nodes. A subclass whose loss
+        reads further rows, such as the negatives of a contrastive loss, overrides this method or ``candidates``.
         """
         items = (self.ITEM_ID, self.NEG_ITEM_ID)
         return {"user_embedding.weight": (self.USER_ID,), "item_embedding.weight": items}
@@ -77,14 +83,17 @@ class GraphRecommender(GeneralRecommender, ABC):
         """Return the embeddings whose inner products are the scores: ``(users [n_users, d], items [n_items, d])``."""
 
     def get_ego_embeddings(self) -> torch.Tensor:
-        """Return the embedding parameters before propagation, users then items: [n_users + n_items, d]."""
+        """Return the embedding parameters before propagation, users then items: float [n_users + n_items, d]."""
         return torch.cat([self.user_embedding.weight, self.item_embedding.weight])
 
     def layer_mean(self, matrices: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the mean of the embedding parameters and all propagated layers: ``(users [n, d], items [n, d])``.
+        """Propagate the embedding parameters, and return the mean of the parameters and of all propagated embeddings.
 
         Args:
-            matrices: the symmetric matrix of each propagation, in order.
+            matrices: for each propagation in turn, the symmetric matrix to multiply by.
+
+        Returns:
+            ``(users [n_users, d], items [n_items, d])``.
         """
         layer = total = self.get_ego_embeddings()
         for matrix in matrices:
@@ -98,7 +107,7 @@ class GraphRecommender(GeneralRecommender, ABC):
         return users, items
 
     def egos(self, interaction: Interaction) -> tuple[torch.Tensor, ...]:
-        """Return the unpropagated embeddings of a batch's users, items and negative items, each [batch, d]."""
+        """Return the embeddings before propagation of a batch's users, items and negative items, each [batch, d]."""
         return self.gathered(self.user_embedding.weight, self.item_embedding.weight, interaction)
 
     def gathered(self, users: torch.Tensor, items: torch.Tensor, interaction: Interaction) -> tuple[torch.Tensor, ...]:
@@ -110,9 +119,10 @@ class GraphRecommender(GeneralRecommender, ABC):
         return tuple(nodes.index_select(0, interaction[field]) for nodes, field in sides)
 
     def representations(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return :meth:`forward`, ``(users, items)``; without gradients it is cached until parameters or graph change.
+        """Return ``(users, items)``, the result of :meth:`forward`, which is cached if gradients are disabled.
 
-        The cache key includes the parameters' sums, because writes through ``.data`` do not change version counters.
+        The cached result is used until the parameters or the graph change. Parameters are compared by their sums too,
+        because writing to ``.data`` does not change version counters.
         """
         if torch.is_grad_enabled():
             return self.forward()
@@ -126,7 +136,7 @@ class GraphRecommender(GeneralRecommender, ABC):
         return self.representations()
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return two views: ``table``, the user embedding table, and ``propagated``, the users of :meth:`forward`."""
+        """Return the :class:`UserView` ``table``, the user table, and ``propagated``, the users of :meth:`forward`."""
         propagated = UserView(lambda: self.forward()[0], ("user_embedding.weight",), table=False)
         return super().user_views(dataset) | {"propagated": propagated}
 

@@ -1,4 +1,4 @@
-"""Hidden pairs: (user, item) pairs that are never recommended. The ``filter`` baseline sets them."""
+"""Hidden pairs: (user, item) pairs that are never recommended. The unlearning baseline ``filter`` sets them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Weight initialisations under RecBole's names; use as ``self.apply(xavier_normal_initialization)``."""
+"""Weight initialisations under RecBole's names. Use: ``model.apply(xavier_normal_initialization)``."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from torch.nn.init import constant_, xavier_normal_, xavier_uniform_
 
 
 def _initialise(module: nn.Module, fill: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    """Fill the weights of an embedding or linear layer with ``fill``, and biases with 0; leave other layers alone."""
+    """Fill the weights of an embedding or linear layer using ``fill``, and its bias with 0; ignore other layers."""
     if isinstance(module, nn.Embedding):
         fill(module.weight.data)
     elif isinstance(module, nn.Linear):

@@ -31,7 +31,10 @@ __all__ = [
 
 
 def _initialise(module: nn.Module, method: str) -> None:
-    """Initialise a linear or convolutional layer: zero biases and, if ``method`` is norm, weights from N(0, 0.01^2)."""
+    """Zero the bias of a linear or convolutional layer, and if ``method`` is norm draw its weights from N(0, 0.01^2).
+
+    Other layers are left alone.
+    """
     if isinstance(module, nn.Linear | nn.Conv2d):
         if method == "norm":
             nn.init.normal_(module.weight, 0, 0.01)
@@ -40,10 +43,10 @@ def _initialise(module: nn.Module, method: str) -> None:
 
 
 def normalised(linear: nn.Linear, norm: nn.BatchNorm1d, x: torch.Tensor) -> torch.Tensor:
-    """Return ``norm(linear(x))`` for ``x`` [..., in] and a linear layer with a bias.
+    """Return ``norm(linear(x))``, the batch normalisation of a linear layer's output, for ``x`` [..., in].
 
-    In evaluation mode both are merged into one linear layer. This is faster, above all for second derivatives, which
-    are slow for PyTorch's batch normalisation.
+    In evaluation mode both are merged into one linear layer. This is faster, above all for second derivatives, for
+    which PyTorch's batch normalisation is slow. The linear layer must have a bias.
     """
     if norm.training:
         return norm(linear(x))
@@ -57,13 +60,13 @@ class MLPLayers(nn.Module):
     """Linear layers, each after a dropout and before an activation.
 
     Args:
-        layers: layer sizes, starting with the input's.
+        layers: sizes of the input and of each layer's output.
         dropout: probability with which each unit of a layer's input is zeroed.
         activation: see :func:`activation_layer`.
         bn: whether to apply batch normalisation before the activation.
-        init_method: ``"norm"`` draws weights from N(0, 0.01^2) and zeroes biases; ``None`` keeps
-            PyTorch's initialisation.
-        last_activation: False leaves the last layer without its activation.
+        init_method: ``"norm"`` draws weights from N(0, 0.01^2) and zeroes biases; ``None`` keeps PyTorch's
+            initialisation.
+        last_activation: False leaves out the activation after the last layer.
     """
 
     def __init__(
@@ -96,10 +99,13 @@ class CNNLayers(nn.Module):
     """Two-dimensional convolutions without padding, each followed by an activation.
 
     Args:
-        channels: numbers of channels of the input and of each layer.
+        channels: numbers of channels of the input and of each layer's output.
         kernels, strides: kernel size and stride of each layer.
         activation: see :func:`activation_layer`.
         init_method: ``"norm"`` draws weights from N(0, 0.01^2) and zeroes biases; ``None`` keeps PyTorch's.
+
+    Raises:
+        UserError: the numbers of kernels, strides and layers differ.
     """
 
     def __init__(
@@ -112,7 +118,10 @@ class CNNLayers(nn.Module):
     ) -> None:
         super().__init__()
         if not len(channels) - 1 == len(kernels) == len(strides):
-            raise UserError(f"cnn: {len(channels)} channels need {len(channels) - 1} kernels and strides")
+            raise UserError(
+                f"CNNLayers: {len(channels)} channels need {len(channels) - 1} kernels and as many strides, not "
+                f"{len(kernels)} and {len(strides)}"
+            )
         modules = []
         for (wide, narrow), kernel, stride in zip(itertools.pairwise(channels), kernels, strides, strict=True):
             function = activation_layer(activation)
@@ -127,7 +136,7 @@ class CNNLayers(nn.Module):
 
 
 class BiGNNLayer(nn.Module):
-    """One propagation layer of NGCF: ``(L + I) E W + (L E * E) V``, with biases.
+    """One propagation layer of NGCF: ``(L + I) E W + (L E * E) V`` plus biases, where ``*`` is element by element.
 
     X. Wang et al., "Neural Graph Collaborative Filtering", SIGIR 2019 (equation numbers not checked).
     """
@@ -140,12 +149,12 @@ class BiGNNLayer(nn.Module):
     def forward(
         self, lap_matrix: torch.Tensor, eye_matrix: torch.Tensor | None, features: torch.Tensor
     ) -> torch.Tensor:
-        """Return the propagated embeddings, [nodes, out_dim].
+        """Return the propagated embeddings, float [nodes, out_dim].
 
         Args:
-            lap_matrix: ``L``, sparse [nodes, nodes].
+            lap_matrix: ``L``, the graph's normalised adjacency matrix, sparse [nodes, nodes].
             eye_matrix: not used; an argument in RecBole.
-            features: ``E``, [nodes, in_dim].
+            features: ``E``, float [nodes, in_dim].
         """
         near = torch.sparse.mm(lap_matrix, features)
         return self.linear(features + near) + self.interActTransform(near * features)
@@ -154,14 +163,15 @@ class BiGNNLayer(nn.Module):
 class SequenceAttLayer(nn.Module):
     """The attention of DIN: a perceptron computes the weight of each position of a sequence for a candidate item.
 
-    G. Zhou et al., KDD 2018 (see :class:`Dice`). A position's vector ``k`` has weight
-    ``MLP(q, k, q - k, q * k) / sqrt(d)`` for the candidate's vector ``q``.
+    G. Zhou et al., KDD 2018 (see :class:`Dice`). A position's vector ``k`` has weight ``MLP(q, k, q - k, q * k) /
+    sqrt(d)`` for the candidate's vector ``q``.
 
     Args:
         mask_mat: the position numbers 0, 1, ..., int64 [1, length].
-        att_hidden_size: layer sizes of the perceptron; the first one must be 4 d.
+        att_hidden_size: layer sizes of the perceptron; the first one is that of its input, 4 d.
         activation: see :func:`activation_layer`.
-        softmax_stag: whether to normalise the weights by a softmax; otherwise padding has weight 0.
+        softmax_stag: whether to normalise the weights by a softmax, in which padding gets weight 0; if not, padding has
+            weight 0 and the weights are used as they are.
         return_seq_weight: whether to return the weights [batch, 1, length] instead of the weighted sum [batch, 1, d].
     """
 
@@ -179,12 +189,12 @@ class SequenceAttLayer(nn.Module):
         self.dense = nn.Linear(att_hidden_size[-1], 1)
 
     def forward(self, queries: torch.Tensor, keys: torch.Tensor, keys_length: torch.Tensor) -> torch.Tensor:
-        """Return the weights or the weighted sums, as ``return_seq_weight`` says.
+        """Return the weights, or the weighted sums of the sequences, as ``return_seq_weight`` says.
 
         Args:
-            queries: candidate items, [batch, d].
-            keys: sequences, [batch, length, d].
-            keys_length: int64 [batch], lengths of the sequences.
+            queries: candidate items, float [batch, d].
+            keys: sequences, float [batch, length, d].
+            keys_length: int64 [batch], lengths of the sequences; later positions are padding.
         """
         queries = queries.unsqueeze(1).expand_as(keys)
         seen = torch.cat([queries, keys, queries - keys, queries * keys], dim=-1)
@@ -196,7 +206,7 @@ class SequenceAttLayer(nn.Module):
 
 
 class VanillaAttention(nn.Module):
-    """Attention whose weights are a softmax over the scores of a two-layer perceptron.
+    """Attention whose weights are a softmax over the scores of a perceptron with one hidden layer.
 
     Args:
         hidden_dim: size of the input vectors.
@@ -214,14 +224,18 @@ class VanillaAttention(nn.Module):
 
 
 class SparseDropout(nn.Module):
-    """Dropout of the stored values of a sparse COO matrix."""
+    """Dropout of the stored values of a sparse COO matrix.
+
+    Args:
+        p: probability with which a value is zeroed; the others are scaled by ``1 / (1 - p)``.
+    """
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
         self.p = p
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the matrix with values zeroed and the others scaled up, in training only."""
+        """Return ``x`` with some values zeroed and the others scaled; in evaluation mode with unchanged values."""
         x = x.coalesce()
         values = F.dropout(x.values(), self.p, self.training)
         return torch.sparse_coo_tensor(x.indices(), values, x.shape, check_invariants=False)

@@ -11,7 +11,10 @@ class BPRLoss(nn.Module):
     """Bayesian personalised ranking: the mean of ``-log(gamma + sigmoid(pos - neg))``.
 
     S. Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009 (equation numbers not
-    checked). ``gamma``, as in RecBole, avoids ``log 0``.
+    checked).
+
+    Args:
+        gamma: small number that avoids ``log 0``, as in RecBole.
     """
 
     def __init__(self, gamma: float = 1e-10) -> None:
@@ -24,7 +27,7 @@ class BPRLoss(nn.Module):
 
 
 class RegLoss(nn.Module):
-    """Regulariser: the sum of the parameters' Euclidean norms."""
+    """Regulariser: the sum of the parameters' Euclidean norms, which are not squared."""
 
     def forward(self, parameters: Iterable[torch.Tensor]) -> torch.Tensor:
         """Return the sum of the norms of the tensors, a scalar."""
@@ -35,10 +38,10 @@ class EmbLoss(nn.Module):
     """RecBole's regulariser: the norms of the batch's embedding matrices, summed and divided by the batch size.
 
     By default the norms are not squared. With ``require_pow`` they are raised to the power ``norm`` and divided by
-    ``norm``; for ``norm`` 2 these are the squared and halved norms of the LightGCN paper.
+    ``norm``. For ``norm`` 2 these are half the squared norms, as in the LightGCN paper.
 
     Args:
-        norm: the order of the norm.
+        norm: the order of the norm (2: the square root of the sum of squares of all elements).
     """
 
     def __init__(self, norm: float = 2) -> None:
@@ -46,7 +49,7 @@ class EmbLoss(nn.Module):
         self.norm = norm
 
     def forward(self, *embeddings: torch.Tensor, require_pow: bool = False) -> torch.Tensor:
-        """Return the regulariser, a scalar, for embeddings [batch, d]."""
+        """Return the regulariser, a scalar, for embedding matrices [batch, d]; for ``require_pow`` see the class."""
         size = embeddings[-1].shape[0]
         if require_pow:
             return sum(torch.norm(e, p=self.norm) ** self.norm for e in embeddings) / size / self.norm
@@ -54,13 +57,17 @@ class EmbLoss(nn.Module):
 
 
 class EmbMarginLoss(nn.Module):
-    """Regulariser: how far squared embedding norms exceed 1, summed over embeddings and divided by the batch size."""
+    """Regulariser: how far squared embedding norms exceed 1, summed over embeddings and divided by the batch size.
+
+    Args:
+        power: the elements are raised to this power before they are summed; 2 gives the squared norm.
+    """
 
     def __init__(self, power: float = 2) -> None:
         super().__init__()
         self.power = power
 
     def forward(self, *embeddings: torch.Tensor) -> torch.Tensor:
-        """Return the regulariser, a scalar, for embeddings [batch, d]."""
+        """Return the regulariser, a scalar, for embedding matrices [batch, d]."""
         excess = sum(((e**self.power).sum(dim=1) - 1.0).clamp_min(0).sum() for e in embeddings)
         return cast("torch.Tensor", excess) / embeddings[-1].shape[0]

@@ -38,16 +38,16 @@ def pack(item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> tuple[PackedSequ
 
 
 def begun_alike(item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Find the sequences in a batch that are not a prefix of another one.
+    """Find the sequences in a batch that are not a prefix (beginning) of another one.
 
     Args:
         item_seq: int64 [batch, width], item ids padded with 0 on the right.
         item_seq_len: int64 [batch], lengths.
 
     Returns:
-        ``(longest, of)``. ``longest``, int64: the rows that are not a prefix of another row (one of several
-        equal rows), in lexical order. ``of``, int64 [batch]: for each row, the index into ``longest`` of a sequence
-        that it is a prefix of.
+        ``(longest, of)``. ``longest``, int64: row indices of the sequences that are not a prefix of another one (of
+        equal sequences only one), sorted by item ids. ``of``, int64 [batch]: for each row of the batch, the index in
+        ``longest`` of a sequence that begins with it or equals it.
     """
     items = item_seq.cpu().numpy()
     order = np.lexsort(items.T[::-1])  # a prefix sorts directly before its continuations, as padding is smallest
@@ -96,19 +96,25 @@ class NextItemRecommender(SequentialRecommender, ABC):
 
     @property
     def is_cross_entropy(self) -> bool:
-        """Whether ``loss_type`` is CE and no subclass overrides ``calculate_loss``, ``outputs`` or ``loss_of``."""
+        """Whether the loss is this class's cross-entropy.
+
+        False if ``loss_type`` is BPR, or if a subclass overrides ``calculate_loss``, ``outputs`` or ``loss_of``.
+        """
         ours = (getattr(getattr(self, name), "__func__", None) for name in ("calculate_loss", "outputs", "loss_of"))
         own = NextItemRecommender.calculate_loss, NextItemRecommender.outputs, NextItemRecommender.loss_of
         return self.loss_type == "CE" and tuple(ours) == own
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the item table and the fields with its row ids for the BPR loss; {} for a softmax over all items."""
+        """Return the item table with the batch fields of its row ids for the BPR loss; {} for the cross-entropy.
+
+        See :meth:`AbstractRecommender.reads`. The cross-entropy reads all rows in every batch.
+        """
         if self.loss_type == "CE":
             return {}
         return {"item_embedding.weight": (self.ITEM_SEQ, self.POS_ITEM_ID, self.NEG_ITEM_ID)}
 
     def pieces(self, interaction: Interaction) -> list[Interaction]:
-        """Split a batch into pieces of sequences with similar length, each cut to its longest sequence."""
+        """Split a batch into smaller batches of sequences with similar length, each cut to its longest sequence."""
         lengths, size = interaction[self.ITEM_SEQ_LEN], rows_at_once(self.n_items if self.loss_type == "CE" else 2)
         return [self._cut(interaction[rows]) for rows in torch.argsort(lengths, stable=True).split(size)]
 
@@ -118,18 +124,24 @@ class NextItemRecommender(SequentialRecommender, ABC):
         return Interaction(interaction.interaction | {self.ITEM_SEQ: interaction[self.ITEM_SEQ][:, :width]})
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the batch's mean loss for the next items, a scalar."""
+        """Return the mean loss of the batch's target (next) items, a scalar."""
         return self.loss_of(self.outputs(interaction), interaction)
 
     def loss_sum(self, interaction: Interaction, outputs: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the loss summed over the batch; a cross-entropy is computed without keeping all scores in memory."""
+        """Return the loss summed over the batch, a scalar; a cross-entropy without storing all scores at once.
+
+        If ``outputs`` (the result of :meth:`outputs` for the batch) is given, the loss is computed from them.
+        """
         if outputs is not None or not self.is_cross_entropy:
             return super().loss_sum(interaction, outputs)
         encoded = self._encode(interaction)
         return table_cross_entropy(encoded, self.item_embedding.weight, interaction[self.POS_ITEM_ID])
 
     def factors(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
-        """Return ``(sequence vectors, item table, next items)``, or None if the loss is not the cross-entropy."""
+        """Return ``(sequence vectors, item table, target items)``, or None if the loss is not the cross-entropy.
+
+        See :meth:`AbstractRecommender.factors`.
+        """
         if not self.is_cross_entropy:
             return None
         return self._encode(interaction), self.item_embedding.weight, interaction[self.POS_ITEM_ID]
@@ -143,7 +155,7 @@ class NextItemRecommender(SequentialRecommender, ABC):
         return (encoded.unsqueeze(1) * self.item_embedding(items)).sum(dim=-1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
-        """Return the batch's mean loss for the next items, given the scores of :meth:`outputs`."""
+        """Return the mean loss of the batch's target (next) items, a scalar, given the scores of :meth:`outputs`."""
         if self.loss_type == "CE":
             return self.loss_fct(outputs, interaction[self.POS_ITEM_ID])
         return self.loss_fct(*outputs.unbind(dim=1))

@@ -22,51 +22,48 @@ if TYPE_CHECKING:
     import scipy.sparse
 
 PAIRS_AT_ONCE = 2**18
-"""How many (user, item) pairs the default :meth:`AbstractRecommender.full_sort_predict` scores in one batch."""
+"""About how many (user, item) pairs the default :meth:`AbstractRecommender.full_sort_predict` scores at a time."""
 
 
 class AbstractRecommender(nn.Module):
-    """A recommender: it defines a training loss and the scores by which items are ranked.
+    """Base class of recommenders. A subclass defines the training loss and the scores by which items are ranked.
 
-    Class attributes that a model declares:
+    The last two attributes describe a trained model. The others are declared by the class or its constructor.
 
     Attributes:
-        type: :class:`~recbole.utils.ModelType`; decides the task (CF, SBR or NBR).
-        input_type: :class:`~recbole.utils.InputType`; decides whether training batches contain sampled
-            negative items.
+        type: :class:`~recbole.utils.ModelType`; decides whether the task is collaborative filtering, session-based or
+            next-basket recommendation.
+        input_type: :class:`~recbole.utils.InputType`; decides whether training batches contain sampled negative items.
         loss_reduction: ``"mean"`` if :meth:`calculate_loss` is the mean over the batch, ``"sum"`` if it is the sum.
-        loss_of_examples: whether this mean (sum) has one term per example. False if some terms depend on the whole
-            batch (an unsquared norm, examples contrasted with each other). Several processes that each compute the
-            loss on a part of every batch then optimise a different objective.
-        warm_up_epochs: number of extra epochs before the ``epochs`` of the configuration, which train an auxiliary part
-            (such as a teacher) and are not validated. Epoch numbers start with the first warm-up epoch.
-        row_tables: parameter name to the interaction fields that index its rows, for parameters that the loss reads
-            only through such look-ups. Second-order methods then compute with the rows that a request reads.
+        loss_of_examples: whether the loss of a batch is the mean (sum) of one term per example. False if a term depends
+            on the whole batch, such as an unsquared norm or a contrastive loss between examples. The objective of such
+            a model changes if several processes each compute the loss on a part of every batch.
+        warm_up_epochs: number of epochs that train an auxiliary part (such as a teacher) before the ``epochs`` of the
+            configuration, without validation. They are included in the numbering of epochs.
+        row_tables: parameter name to the batch fields with its row indices, for embedding tables. The loss of a batch
+            must read no other rows of them. Second-order unlearning algorithms then compute with these rows only.
         entry_tables: parameter name to the name of a buffer, for matrices of which only some entries are stored. The
-            parameter is the vector of stored values. The buffer (int64, ascending, same length) holds the index of
-            each value in the flattened matrix. A batch reads only its :meth:`entries`.
-        user_fields, item_fields: the interaction fields with an example's user id, and with its input and target item
-            ids. The base class of each task sets them; :meth:`lookups` uses them.
-        selective: names of the parameters that mainly represent the requesting user (session), such as the user
-            embeddings; empty if there are none.
-        reach: on which other interactions the loss of an example depends through what :meth:`rebuild` derives from the
-            data. None: on none. 0: on interactions of the same user or item. n: on interactions up to n steps further
-            in the interaction graph, as with n propagations. ``math.inf``: on all interactions.
+            parameter is the vector of stored values. The buffer (int64, ascending, same length) holds the index of each
+            value in the flattened matrix. The loss of a batch must read only the values that :meth:`entries` returns.
+        user_fields, item_fields: the batch fields with an example's user id, and with its input and target item ids.
+            The base class of each task sets them; :meth:`lookups` uses them.
+        selective: names of the parameters that mainly represent the user (session) who asks for forgetting, such as the
+            user embeddings. The algorithm SCIF changes only these; if there are none, all parameters.
+        reach: which other interactions the loss of an example depends on through what :meth:`rebuild` derives from the
+            data. None: none. 0: those of the same user or item. n: those up to n steps further in the user-item graph,
+            as with n graph propagations. ``math.inf``: all.
         rebuild_changes_scores: whether scores depend on what :meth:`rebuild` derives from the data, such as a graph.
             False if only the loss depends on it, or if nothing is derived.
-        batch_free: names of methods without arguments whose result does not depend on the batch, such as a propagation
-            over the graph. :meth:`loss_sums` calls each of them once for several batches.
+        batch_free: names of methods without arguments whose result does not depend on the batch, such as a graph
+            propagation. :meth:`loss_sums` calls each of them once for several batches.
         convex: whether the loss is a convex function of the parameters.
-        trims: whether a sequence model accepts batches cut to their longest sequence and reads only item ids. A model
-            with False gets RecBole's batches: ``MAX_ITEM_LIST_LENGTH`` wide, with one list per loaded column.
+        trims: for sequence models, whether the model reads only item ids, padded to the longest sequence of the batch.
+            If False, batches are RecBole's: ``MAX_ITEM_LIST_LENGTH`` wide, with a sequence for each loaded column.
         trainable: whether the model has parameters that are trained by gradient.
-
-    Attributes of an instance:
-
-    Attributes:
-        epochs_trained: how many epochs the model was trained for, warm-up included; set when it is trained or loaded.
-        hidden_pairs: (user, item) ids, int64 [n, 2] on the CPU, in ascending order; None for none. The evaluation does
-            not recommend these items to these users. Stored in checkpoints and not changed by :meth:`rebuild`.
+        epochs_trained: after how many epochs, warm-up included, training reached the current parameters.
+        hidden_pairs: (user, item) ids, int64 [n, 2] on the CPU, ascending, that the baseline ``filter`` sets; None for
+            none. Evaluation never recommends these items to these users. Checkpoints contain them; :meth:`rebuild`
+            keeps them.
     """
 
     type: ModelType = ModelType.GENERAL  # type: ignore[assignment]  # RecBole's name; hides the module's cast
@@ -106,54 +103,54 @@ class AbstractRecommender(nn.Module):
         raise NotImplementedError
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores, float [batch], of the batch's (user or sequence, item) pairs."""
+        """Return the scores, float [batch], of the batch's (user or sequence, item) pairs; higher scores rank first."""
         raise NotImplementedError
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores of all items, float [batch, n_items] or flattened to [batch * n_items].
 
-        The default calls :meth:`predict` on every (row, item) pair, for a few rows at a time.
+        The default calls :meth:`predict` for each row of the batch and each item, for a few rows at a time.
         """
         step = max(PAIRS_AT_ONCE // self.n_items, 1)
         scores = [self._every_pair(interaction[at : at + step]) for at in range(0, len(interaction), step)]
         return torch.cat(scores)
 
     def _every_pair(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of every (row, item) pair, float [batch, n_items], from :meth:`predict`."""
+        """Return the scores of all items, float [batch, n_items], from :meth:`predict` on every (row, item) pair."""
         pairs = interaction.repeat_interleave(self.n_items)
         items = torch.arange(self.n_items, device=next(self.parameters()).device)
         pairs.update(Interaction({self.ITEM_ID: items.repeat(len(interaction))}))
         return self.predict(pairs).view(len(interaction), self.n_items)
 
     def logits(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores, float [batch, n_items], as logits of a softmax over items, differentiable."""
+        """Return differentiable scores of all items, float [batch, n_items]: the logits of a softmax over items."""
         return self.full_sort_predict(interaction).view(len(interaction), -1)
 
     def represent(self, interaction: Interaction) -> torch.Tensor:
-        """Return differentiable representations of a batch's users or sequences, [batch, d]; by default the logits."""
+        """Return differentiable vectors [batch, d] of the users or sequences; by default the items' :meth:`logits`."""
         return self.logits(interaction)[:, 1:]
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return the matrices that represent users in evaluation mode, as name to :class:`UserView`; by default {}.
+        """Return the user representations that attribute attacks read: name to :class:`UserView`; by default {}.
 
-        Embedding tables come first. Without ``dataset``, matrices that are computed from the data cannot be read.
+        Embedding tables come first. ``dataset`` is needed to read a matrix that is computed from the users' histories.
         """
         return {}
 
     def entries(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return the positions (int64) in the stored vector ``name`` of ``entry_tables`` that a batch reads."""
+        """Return the positions (int64) in the stored vector ``name`` (see ``entry_tables``) that a batch reads."""
         raise NotImplementedError
 
     def shape_of(self, name: str) -> tuple[int, int]:
-        """Return the full shape (rows, columns) of the matrix ``name`` in ``entry_tables``."""
+        """Return the shape (rows, columns) of the whole matrix of which the vector ``name`` stores some entries."""
         raise NotImplementedError
 
     def rows_of_entries(self, name: str, entries: torch.Tensor) -> torch.Tensor:
-        """Return the matrix row (int64) of each of the given positions (int64) in the stored vector ``name``."""
+        """Return the matrix row (int64) of the value at each given position (int64) of the stored vector ``name``."""
         return self.get_buffer(self.entry_tables[name])[entries] // self.shape_of(name)[1]
 
     def entries_of_rows(self, name: str, rows: torch.Tensor) -> torch.Tensor:
-        """Return the positions (int64) in the stored vector ``name`` of all entries in given matrix rows (int64)."""
+        """Return the positions (int64) at which the vector ``name`` stores values of the given matrix rows (int64)."""
         ends = torch.stack([rows, rows + 1]) * self.shape_of(name)[1]
         first, end = torch.searchsorted(self.get_buffer(self.entry_tables[name]), ends)
         sizes = end - first
@@ -161,16 +158,16 @@ class AbstractRecommender(nn.Module):
         return torch.arange(len(shift), device=rows.device) + shift
 
     def erasable(self) -> tuple[str, ...]:
-        """Return the names of the trained matrices (not biases or gains), which may be reinitialised or get noise."""
+        """Return the names of the trained matrices (not biases or gains), which may be reset or get noise added."""
         trained = ((n, p) for n, p in self.named_parameters() if p.requires_grad)
         return tuple(n for n, p in trained if n in self.entry_tables or (p.dim() > 1 and p.shape[-1] > 1))
 
     def lookups(self) -> dict[str, tuple[str, ...]]:
-        """Return which table rows represent an example's user and items: parameter name to the fields with row ids.
+        """Return which table rows represent an example's user and items: parameter name to batch fields with row ids.
 
-        The items are the example's input and target items; ids below 1 are padding. Unlike with ``row_tables``, the
-        loss may read other rows too, as a propagation or a softmax over all items does. Algorithms that erase the
-        parameters of forgotten examples reset or perturb these rows.
+        The items are those of the example's input and target; ids below 1 are padding. Algorithms that erase the
+        parameters of forgotten examples reset or perturb these rows. Unlike with ``row_tables``, the loss may read
+        other rows too, as a graph propagation or a softmax over all items does.
 
         The default returns ``user_embedding`` and ``item_embedding`` (RecBole's names), where the model has them, and
         the tables in ``row_tables``. For a model without any of these, whole tables are erased.
@@ -180,19 +177,20 @@ class AbstractRecommender(nn.Module):
         return {f"{name}.weight": fields for name, fields in found.items() if fields} | dict(self.row_tables)
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the tables whose rows are read only by examples with the row's id: parameter name to fields with ids.
+        """Return the tables whose rows are read only because of examples with their id: parameter name to batch fields.
 
-        A table may be listed only if no loss reads a row whose id occurs in no retained example, cannot be sampled as a
-        negative (item fields) and is not in :meth:`candidates`. Training then leaves this row at its initial value,
-        apart from weight decay. A propagation may read a row for other examples too, if it starts from examples with
-        the row's own id. The default returns the tables in ``row_tables`` and ``entry_tables``.
+        The fields hold the row ids; tables in ``entry_tables`` need none, see :meth:`rows_read`. No loss may read a row
+        of these tables whose id is in no retained example, cannot be sampled as a negative item and is not in
+        :meth:`candidates`. Training leaves such a row at its initial value, apart from weight decay, and so unlearning
+        resets it to that value. A graph propagation may read other rows than those of the batch, because a row has
+        edges only if examples have its id. The default returns the tables in ``row_tables`` and ``entry_tables``.
         """
         return dict(self.row_tables) | dict.fromkeys(self.entry_tables, ())
 
     def rows_read(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return the row ids (int64, with repetitions) that a batch's examples read in a table of :meth:`reads`.
+        """Return the row ids (int64, with repetitions and padding) that a batch reads in a table of :meth:`reads`.
 
-        For a table of ``entry_tables`` these are positions in the stored vector. Every example contributes its own ids.
+        For a table of ``entry_tables`` these are positions in the vector of stored values.
         """
         if name in self.entry_tables:
             return self.entries(name, interaction)
@@ -200,11 +198,11 @@ class AbstractRecommender(nn.Module):
         return torch.cat([interaction[field].reshape(-1) for field in fields])
 
     def candidates(self) -> dict[str, torch.Tensor]:
-        """Return the row ids (int64) that every batch reads, by table name of :meth:`reads`; by default {}."""
+        """Return the rows that every batch reads: name of a table in :meth:`reads` to row ids, int64; {} if none."""
         return {}
 
     def loss_sum(self, interaction: Interaction, outputs: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the loss of a batch, a scalar, summed over its rows whatever ``loss_reduction`` is.
+        """Return the loss of a batch as a sum over its rows, a scalar; a mean is multiplied by the number of rows.
 
         If ``outputs`` (the result of :meth:`outputs` for the batch) is given, the loss is computed from them.
         """
@@ -213,7 +211,7 @@ class AbstractRecommender(nn.Module):
         return total * len(interaction) if self.loss_reduction == "mean" else total
 
     def loss_sums(self, batches: Iterable[Interaction]) -> list[torch.Tensor]:
-        """Return the :meth:`loss_sum` of each batch; the methods in ``batch_free`` are called only once."""
+        """Return the :meth:`loss_sum` of each batch; each method in ``batch_free`` is called once for all batches."""
         made = {name: functools.cache(getattr(self, name)) for name in self.batch_free}
         self.__dict__.update(made)
         try:
@@ -234,15 +232,15 @@ class AbstractRecommender(nn.Module):
         raise NotImplementedError
 
     def factors(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
-        """Return ``(encoded, table, target)`` such that the :meth:`outputs` are ``encoded @ table.T``, or ``None``.
+        """Return ``(encoded, table, target)`` such that the :meth:`outputs` are ``encoded @ table.T``; None by default.
 
         ``encoded`` is float [batch, d], ``table`` float [items, d], and ``target`` (int64 [batch]) holds the target
-        item's row for each example. Allowed only if the loss is the softmax cross-entropy of these outputs; derivatives
-        are then computed in tiles of scores. The default is ``None``.
+        item's row for each example. Allowed only if the loss is the softmax cross-entropy of these outputs. Its
+        derivatives are then computed without storing all scores at once.
         """
 
     def factor_pieces(self, interaction: Interaction) -> Sequence[Interaction]:
-        """Split a batch, as :meth:`pieces` does, but into sizes suited to :meth:`factors`, which computes no scores."""
+        """Split a batch into smaller ones for :meth:`factors`, which stores no scores; by default as :meth:`pieces`."""
         return self.pieces(interaction)
 
     def pieces(self, interaction: Interaction) -> Sequence[Interaction]:
@@ -253,10 +251,10 @@ class AbstractRecommender(nn.Module):
         return (interaction,)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Recompute what is derived from the data (a graph, item weights) from the rows that ``dataset`` retains.
+        """Recompute what is derived from the data, such as a graph, from the interactions retained in ``dataset``.
 
-        The default constructs a new model, then restores the parameters and the running statistics of normalisations.
-        A model that derives nothing from the data, or can do so at lower cost, overrides this method.
+        The default constructs a new model, then restores the parameters and the running statistics of normalisation
+        layers. A model that derives nothing from the data, or can do so at lower cost, overrides this method.
 
         Raises:
             UserError: the model cannot be constructed from the retained data.
@@ -277,8 +275,8 @@ class AbstractRecommender(nn.Module):
         """Update what is derived from the data after rows were forgotten; the result equals that of :meth:`rebuild`.
 
         Args:
-            dataset: the data, whose mask already marks the rows as forgotten.
-            rows: int64, the log rows forgotten since the last update; nothing else has changed.
+            dataset: the data, whose mask already marks these interactions as forgotten.
+            rows: int64, row indices in ``dataset.log`` of the interactions forgotten since the last update.
         """
         self.rebuild(dataset)
 
@@ -291,7 +289,7 @@ class AbstractRecommender(nn.Module):
         return state
 
     def make_room(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Convert a checkpoint's ``state_dict`` to this model's layout, and resize parameters whose size varies.
+        """Convert a checkpoint's ``state_dict`` to this model's layout, and resize parameters whose size is not fixed.
 
         Called before the tensors are checked. The default returns ``state`` unchanged.
 
@@ -311,15 +309,15 @@ class AbstractRecommender(nn.Module):
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
         """Prepare for an epoch (counted from 0) on the training data; the default does nothing.
 
-        Called before the epoch's first batch, and again when a killed run resumes within the epoch. Random numbers must
-        be keyed by the seed and the epoch.
+        Called before the epoch's first batch, and again when a killed run resumes within the epoch. Random numbers
+        drawn here must depend only on seed and epoch, so that both calls draw the same.
         """
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
         """Return a learning-rate scheduler that is stepped once per epoch, or ``None`` (the default)."""
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode, and drop the results that RecBole's trained models cache as attributes (``restore_…``)."""
+        """Set training or evaluation mode, and clear what RecBole's trained models cache (``other_parameter_name``)."""
         if self.trainable:
             for name in self.other_parameter_name:
                 if not isinstance(getattr(self, name, None), nn.Module):
@@ -335,14 +333,14 @@ class AbstractRecommender(nn.Module):
         return {name: getattr(self, name) for name in self.other_parameter_name if not self.trainable} | hidden or None
 
     def load_other_parameter(self, values: Mapping[str, Any] | None) -> None:
-        """Set the attributes that :meth:`other_parameter` returned.
+        """Set the attributes that :meth:`other_parameter` returned; ``None`` changes nothing.
 
         Raises:
-            UserError: the model does not load an attribute of this name, or the hidden pairs are not ids of this data.
+            UserError: the model has no stored attribute of this name, or the hidden pairs are not ids of this data.
         """
         for name, value in (values or {}).items():
             if name not in (HIDDEN, *self.other_parameter_name):
-                raise UserError(f"'other_parameter' holds {name!r}, which {type(self).__name__} does not load")
+                raise UserError(f"'other_parameter': {type(self).__name__} has no {name!r}; another model's file?")
             setattr(self, name, checked_pairs(value, self.n_items) if name == HIDDEN else value)
 
     def __str__(self) -> str:

@@ -8,14 +8,14 @@ from torch.nn.utils.rnn import PackedSequence
 def run_gru(gru: nn.GRU, packed: PackedSequence) -> tuple[torch.Tensor, torch.Tensor]:
     """Run an ``nn.GRU`` without biases over packed sequences.
 
-    On a CPU, and where cuDNN is disabled because second derivatives are needed, the steps are computed by this function
-    instead of PyTorch. Values and derivatives of any order are equal up to rounding, in half the time. (PyTorch slices
-    the whole input in every step, and the derivative of each slice is as large as the input. With sequences of 50
-    items, four fifths of its backward pass add zeros.)
+    On a CPU, and where cuDNN is disabled because second derivatives are needed, this function computes the steps itself
+    instead of calling PyTorch's GRU. Values and derivatives of any order are equal up to rounding and take half the
+    time. (PyTorch slices the whole input in every step, and the derivative of each slice is as large as the input. With
+    sequences of 50 items, four fifths of its backward pass add zeros.)
 
     Args:
         gru: unidirectional ``nn.GRU`` with ``bias=False``.
-        packed: ``PackedSequence`` with data float [items, d]; sequences may be in any order.
+        packed: ``PackedSequence`` with data float [items, d], made with ``enforce_sorted=False``.
 
     Returns:
         ``(states, last)``: the last layer's states, [items, hidden] in the order of ``packed.data``, and the last state
@@ -36,12 +36,16 @@ def run_gru(gru: nn.GRU, packed: PackedSequence) -> tuple[torch.Tensor, torch.Te
 def _layer(
     inputs: torch.Tensor, sizes: list[int], of_input: torch.Tensor, of_state: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return all states of a layer, [items, hidden], and the last state of each sequence, in the order of packing.
+    """Return the states of one layer.
 
     Args:
-        inputs: float [items, d], packed.
-        sizes: number of sequences in each step, descending.
+        inputs: float [items, d], the layer's inputs in the order of a ``PackedSequence``: step by step.
+        sizes: number of sequences that are not finished in each step, descending.
         of_input, of_state: the weights of input and state, [3 hidden, d] and [3 hidden, hidden], as in ``nn.GRU``.
+
+    Returns:
+        ``(states, last)``: all states, float [items, hidden], and the last state of each sequence, float [sequences,
+        hidden], longest sequence first as in the ``PackedSequence``.
     """
     hidden = of_state.shape[1]
     gates, new = (inputs @ of_input.T).split([2 * hidden, hidden], dim=1)

@@ -1,6 +1,7 @@
 """Softmax cross-entropy over all items, and first and second derivatives, with bounded memory.
 
-The matrix of scores is computed in tiles, so that it is never in memory as a whole.
+The matrix of scores, of batch rows and items, is computed in tiles (rectangular blocks), so that it is never in memory
+as a whole.
 """
 
 from collections.abc import Iterator
@@ -12,28 +13,31 @@ from torch.autograd.function import once_differentiable
 AT_ONCE = 2**22
 """Largest number of (row, item) scores that are held in memory at a time."""
 
-_TILE = AT_ONCE // 2  # the other half is for the scores' change along a direction
+_TILE = AT_ONCE // 2  # most scores in a tile; second derivatives need another tensor of the tile's size
 _LEAST, _ROWS = 64, 128  # smallest and largest number of rows in a tile with all items
-_CACHED = 2**20  # scores in a tile, so that it fits into the CPU caches
-_ITEMS = 2048  # items per matrix product of a tile and a table
+_CACHED = 2**20  # usual number of scores in a tile, so that it fits into the CPU caches
+_ITEMS = 2048  # most items in a single matrix product
 
 
 def rows_fit(n_items: int) -> bool:
-    """Return whether a tile can hold all ``n_items`` items for at least ``_LEAST`` rows."""
+    """Return whether a tile (block of the score matrix) can hold all ``n_items`` items for at least ``_LEAST`` rows."""
     return n_items * _LEAST <= _TILE
 
 
 def rows_at_once(n_items: int, most: int = 256) -> int:
     """Return a suitable number of rows per piece of a batch if each row has ``n_items`` scores.
 
-    It is the number of rows that fit into one tile, so that their probabilities can be kept, but at most ``most``. If
-    a tile cannot hold all items, tiles are divided by items and the number is ``most``.
+    It is the largest number of rows whose scores fit into one tile, because their probabilities can then be kept, but
+    at most ``most``. If a tile cannot hold all items, tiles are divided by items instead, and the result is ``most``.
     """
     return min(_TILE // n_items, most) if rows_fit(n_items) else most
 
 
 def _scores(rows: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-    """Return ``items @ rows.T``, [items, n], for rows [n, d] and items [items, d], in blocks that fit into caches."""
+    """Return ``items @ rows.T``, float [n_items, n], for rows [n, d] and items [n_items, d].
+
+    The product is computed for ``_ITEMS`` items at a time, so that the operands fit into the CPU caches.
+    """
     out, rows = rows.new_empty(len(items), len(rows)), rows.T
     for at in range(0, len(items), _ITEMS):
         torch.mm(items[at : at + _ITEMS], rows, out=out[at : at + _ITEMS])
@@ -41,7 +45,14 @@ def _scores(rows: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
 
 
 def _pull(tile: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, to: tuple[torch.Tensor, torch.Tensor]) -> None:
-    """Add ``tile.T @ items`` [n, d] and ``tile @ rows`` [items, d] in place to the two tensors ``to``, in blocks."""
+    """Add ``tile.T @ items`` and ``tile @ rows`` in place to the two tensors ``to``.
+
+    Args:
+        tile: float [n_items, n].
+        rows: float [n, d].
+        items: float [n_items, d].
+        to: the tensors to add to, float [n, d] and [n_items, d].
+    """
     of_rows, of_items = to
     for at in range(0, len(items), _ITEMS):
         part = slice(at, at + _ITEMS)
@@ -50,11 +61,11 @@ def _pull(tile: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, to: tuple
 
 
 class TableSoftmax:
-    """The softmax of ``encoded @ table.T``, and first and second derivatives of its cross-entropy.
+    """The softmax of ``encoded @ table.T`` in each row, and first and second derivatives of its cross-entropy.
 
-    Scores are computed in tiles [items, rows]: all items for some rows or, for a large table, some items for all rows.
-    Probabilities are kept if ``keep`` is True and tiles contain all items. Otherwise they are recomputed whenever they
-    are needed.
+    ``encoded`` has a vector for each example (row), ``table`` one for each item. Scores are computed in tiles [items,
+    rows]: all items for some rows or, for a large table, some items for all rows. Probabilities are kept if ``keep`` is
+    True and tiles contain all items. Otherwise they are recomputed whenever they are needed.
 
     Args:
         encoded: float [n, d], detached.
@@ -83,7 +94,7 @@ class TableSoftmax:
                 self.kept += (scores.div_(self.total[rows]),)
 
     def _tiles(self) -> Iterator[tuple[int, slice, slice]]:
-        """Yield ``(number, rows, items)`` for each tile, the latter two as slices."""
+        """Yield ``(number, rows, items)`` for each tile: its number from 0, and the slices of rows and items."""
         n, n_items = len(self.encoded), len(self.table)
         if rows_fit(n_items):
             step = max(min(_ROWS, _CACHED // n_items), _LEAST)
@@ -95,23 +106,24 @@ class TableSoftmax:
                 yield number, slice(0, n), slice(at, at + step)
 
     def _softmax(self, number: int, rows: slice, items: slice) -> torch.Tensor:
-        """Return the probabilities in a tile, float [items, rows]."""
+        """Return the probabilities in a tile of :meth:`_tiles`, float [items, rows]."""
         if self.kept:
             return self.kept[number]
         return _scores(self.encoded[rows], self.table[items]).sub_(self.top[rows]).exp_().div_(self.total[rows])
 
     def losses(self, target: torch.Tensor) -> torch.Tensor:
-        """Return the cross-entropy of each row, float [n], for target items (int64 [n])."""
+        """Return the cross-entropy of each row, float [n], for target items (int64 [n], rows of the table)."""
         right = (self.encoded * self.table[target]).sum(dim=1)
         return self.top - right + self.total.log()
 
     def pull(
         self, rows_hold: torch.Tensor, items_hold: torch.Tensor, target: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return ``(p - y) items_hold`` [n, d] and ``(p - y)' rows_hold`` [items, d].
+        """Return ``(p - y) items_hold``, float [n, d], and ``(p - y)' rows_hold``, float [items, d].
 
-        ``p - y`` is the derivative of the loss with respect to the scores. With ``rows_hold=encoded`` and
-        ``items_hold=table`` the results are the gradients with respect to ``encoded`` and ``table``.
+        ``p`` are the probabilities [n, items], and ``y`` is 1 at the target items and 0 elsewhere, so ``p - y`` is the
+        derivative of the summed loss with respect to the scores. With ``rows_hold=encoded`` and ``items_hold=table``
+        the results are the gradients with respect to ``encoded`` and ``table``.
 
         Args:
             rows_hold: float [n, d].
@@ -127,15 +139,15 @@ class TableSoftmax:
     def gauss_newton(
         self, rows_move: torch.Tensor, items_move: torch.Tensor, weights: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the product of the Gauss-Newton matrix in ``(encoded, table)`` and a direction: [n, d], [items, d].
+        """Return the product of the Gauss-Newton matrix in ``(encoded, table)`` and a direction: [n, d] and [items, d].
 
-        The loss's Hessian in the scores of one row is ``diag(p) - p p'``. The full Hessian in ``(encoded, table)`` is
-        the Gauss-Newton matrix plus :meth:`pull` of the direction.
+        The loss's Hessian in the scores of one row is ``diag(p) - p p'`` with probabilities ``p``. The product with the
+        full Hessian in ``(encoded, table)`` is this result plus that of :meth:`pull` for the direction.
 
         Args:
             rows_move: float [n, d], the direction's part for ``encoded``.
             items_move: float [items, d], the direction's part for ``table``.
-            weights: float [n, 1], weight of each row; 1 by default.
+            weights: float [n, 1], weight of each row's loss; 1 by default.
         """
         images = of_rows, of_items = torch.zeros_like(self.encoded), torch.zeros_like(self.table)
         left, right = torch.cat([rows_move, self.encoded], dim=1), None
@@ -157,7 +169,12 @@ class TableSoftmax:
         return images
 
     def _means(self, left: torch.Tensor, items_move: torch.Tensor) -> torch.Tensor:
-        """Return the mean of each row's scores ``left @ [table, items_move].T``, weighted by its probabilities, [n]."""
+        """Return each row's mean of ``left @ [table, items_move].T``, weighted by its probabilities, float [n].
+
+        Args:
+            left: float [n, 2 d].
+            items_move: float [items, d].
+        """
         means = torch.zeros_like(self.top)
         for tile in self._tiles():
             p, items = self._softmax(*tile), tile[2]
@@ -179,13 +196,14 @@ class TableSoftmax:
 
 
 def table_cross_entropy(encoded: torch.Tensor, table: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return the softmax cross-entropy of the scores ``encoded @ table.T``, a scalar summed over the rows.
+    """Return the softmax cross-entropy of the scores ``encoded @ table.T``, summed over the rows, a scalar.
 
-    It can be differentiated twice. The autograd graph holds the probabilities of at most one tile.
+    It can be differentiated twice. The autograd graph holds the probabilities only if they fit into one tile; otherwise
+    they are computed again.
 
     Args:
-        encoded: float [n, d].
-        table: float [items, d].
+        encoded: float [n, d], a vector for each example.
+        table: float [items, d], a vector for each item.
         target: int64 [n], row of the target item in the table.
     """
     return _Loss.apply(encoded, table, target)
@@ -208,7 +226,10 @@ class _Loss(torch.autograd.Function):
 
 
 class _Slopes(torch.autograd.Function):
-    """The gradients of the loss by ``encoded`` and ``table``; the backward pass multiplies by the Hessian."""
+    """The gradients of the loss with respect to ``encoded`` and ``table``.
+
+    The backward pass multiplies by the Hessian, and cannot be differentiated itself.
+    """
 
     @staticmethod
     def forward(

@@ -46,13 +46,13 @@ class MultiHeadAttention(nn.Module):
     def forward(
         self, input_tensor: torch.Tensor, attention_mask: torch.Tensor, asking: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the outputs at all positions, [batch, length, d], or only at the query positions, [batch, n, d].
+        """Return the outputs at all positions, float [batch, length, d], or at selected positions, [batch, n, d].
 
         Args:
-            input_tensor: [batch, length, d].
-            attention_mask: added to the attention scores [batch, heads, queries, length].
-            asking: [batch, n, d], the inputs at the query positions; ``attention_mask`` must have one row per query.
-                ``None`` uses all positions as queries.
+            input_tensor: float [batch, length, d].
+            attention_mask: added to the attention scores, which are [batch, heads, queries, length].
+            asking: float [batch, n, d], the inputs at the selected positions, which are then the only queries; the mask
+                must have one row for each. ``None`` selects all positions.
         """
         asking = input_tensor if asking is None else asking
         q, k, v = map(self._heads, (self.query(asking), self.key(input_tensor), self.value(input_tensor)))
@@ -127,7 +127,13 @@ class TransformerEncoder(nn.Module):
     def forward(
         self, hidden_states: torch.Tensor, attention_mask: torch.Tensor, output_all_encoded_layers: bool = True
     ) -> list[torch.Tensor]:
-        """Return a list of all layers' outputs [batch, length, d], or a list with only the last one."""
+        """Return a list of all layers' outputs, float [batch, length, d].
+
+        Args:
+            hidden_states: float [batch, length, d], the input of the first layer.
+            attention_mask: added to the attention scores, which are [batch, heads, length, length].
+            output_all_encoded_layers: False returns a list with the last layer's output only.
+        """
         outputs = []
         for layer in self.layer:
             hidden_states = layer(hidden_states, attention_mask)
@@ -135,9 +141,13 @@ class TransformerEncoder(nn.Module):
         return outputs if output_all_encoded_layers else outputs[-1:]
 
     def last(self, hidden_states: torch.Tensor, attention_mask: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
-        """Return the last layer's output [batch, d] at one position (int64 [batch]) of each sequence.
+        """Return the last layer's output at one position of each sequence, float [batch, d].
 
         The result equals ``forward(...)[-1]`` at these positions. The last layer is not computed for other positions.
+
+        Args:
+            hidden_states, attention_mask: as in :meth:`forward`.
+            position: int64 [batch], the position in each sequence.
         """
         for layer in self.layer[:-1]:
             hidden_states = layer(hidden_states, attention_mask)
@@ -148,7 +158,10 @@ class TransformerEncoder(nn.Module):
 
 
 class ItemToInterestAggregation(nn.Module):
-    """Pools a sequence into ``k_interests`` weighted means, with weights by a softmax over the positions."""
+    """Pools a sequence into ``k_interests`` weighted means; each has weights by a softmax over the positions.
+
+    ``seq_len`` is not used; it is an argument in RecBole.
+    """
 
     def __init__(self, seq_len: int, hidden_size: int, k_interests: int = 5) -> None:
         super().__init__()
@@ -160,7 +173,7 @@ class ItemToInterestAggregation(nn.Module):
 
 
 class LightMultiHeadAttention(MultiHeadAttention):
-    """Attention to a few pooled interests instead of all positions, plus attention between position embeddings.
+    """Attention to a few pooled vectors (interests) instead of all positions, plus one between position embeddings.
 
     X. Fan et al., "Lighter and Better: Low-Rank Decomposed Self-Attention Networks for Next-Item Recommendation", SIGIR
     2021 (equation numbers not checked). As in RecBole, both softmaxes run over the query positions; in the paper they
@@ -185,7 +198,7 @@ class LightMultiHeadAttention(MultiHeadAttention):
         self.pos_ln = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
 
     def forward(self, input_tensor: torch.Tensor, pos_emb: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        """Return [batch, length, d] for inputs [batch, length, d] and position embeddings [length, d]."""
+        """Return float [batch, length, d] for inputs of this shape and position embeddings, float [length, d]."""
         key, value = self.key(input_tensor), self.value(input_tensor)
         pooled = self._heads(self.attpooling_key(key)), self._heads(self.attpooling_value(value))
         q, scale = self._heads(self.query(input_tensor)), math.sqrt(input_tensor.shape[-1] // self.n_heads)
@@ -215,7 +228,13 @@ class LightTransformerEncoder(nn.Module):
     def forward(
         self, hidden_states: torch.Tensor, pos_emb: torch.Tensor, output_all_encoded_layers: bool = True
     ) -> list[torch.Tensor]:
-        """Return a list of all layers' outputs [batch, length, d], or a list with only the last one."""
+        """Return a list of all layers' outputs, float [batch, length, d].
+
+        Args:
+            hidden_states: float [batch, length, d], the input of the first layer.
+            pos_emb: float [length, d], the position embeddings.
+            output_all_encoded_layers: False returns a list with the last layer's output only.
+        """
         outputs = []
         for layer in self.layer:
             attend, feed = layer.get_submodule("multi_head_attention"), layer.get_submodule("feed_forward")

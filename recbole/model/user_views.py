@@ -1,6 +1,7 @@
-"""User views: matrices that represent users in a model. Attribute-inference attacks read them.
+"""User views: matrices with one row per user that represent the users in a model, such as the user embeddings.
 
-Algorithms of attribute unlearning change the parameters behind a view, to protect the users.
+Attribute-inference attacks predict a user's attribute, such as the gender, from such a row. Algorithms of attribute
+unlearning change the parameters behind a view so that this fails.
 """
 
 from collections.abc import Callable
@@ -14,12 +15,13 @@ class UserView:
     """A matrix with one row per user that represents the users in a model.
 
     Attributes:
-        vectors: returns the matrix, float [n_users, d], differentiable in ``parameters``. Row 0 (padding) and the rows
-            of users for whom the model has no input are meaningless.
+        vectors: function without arguments that returns the matrix, float [n_users, d], differentiable in
+            ``parameters``. Row 0 (padding) and the rows of users for whom the model has no input are meaningless.
         parameters: names of the parameters that attribute unlearning changes to protect this representation.
-        table: whether the matrix is itself a table of parameters, rather than computed from parameters.
-        settled: returns a faster function for ``vectors``, equal up to rounding as long as only ``parameters`` change:
-            it computes all else once, for the model in evaluation mode. None if there is none.
+        table: True if the matrix is itself a parameter of the model (an embedding table), False if it is computed.
+        settled: function without arguments that computes everything in ``vectors`` that does not depend on
+            ``parameters``, for the model in evaluation mode, and returns a faster replacement of ``vectors``. The
+            results are equal up to rounding as long as only ``parameters`` change. None if there is no faster function.
     """
 
     vectors: Callable[[], torch.Tensor]

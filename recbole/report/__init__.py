@@ -1,1 +1,1 @@
-"""Reports: values selected from the result files of runs, printed or written as tables."""
+"""Reports: select values from the result files of unlearning runs, and print or write them as tables."""

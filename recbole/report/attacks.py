@@ -1,4 +1,4 @@
-"""Tables of the results of attribute-inference attacks."""
+"""Tables of the results of attacks that infer a user attribute, such as gender, from a model."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 AUC = "attack_auc"
 HEADINGS = {AUC: "AUC", "attack_balanced_accuracy": "balanced accuracy", "attack_macro_f1": "macro F1"}
-"""The metrics of attacks and the headings of their columns."""
+"""Metric of an attack to the heading of its column."""
 
 CHOSEN = ("/worst", "/adaptive")
-"""Suffixes of the column ``population`` in rows of the attacker that did best on the users with known attributes."""
+"""How the column ``population`` ends in result rows of the selected attackers.
+
+Both attackers were selected by their AUC on users whose attribute is known: ``worst`` has the highest AUC, ``adaptive``
+the AUC farthest from 0.5.
+"""
 
 _KEY = ("model", "algorithm", "checkpoint", "attribute", "view", "population")
 
@@ -24,13 +28,13 @@ _KEY = ("model", "algorithm", "checkpoint", "attribute", "view", "population")
 def as_table(rows: Iterable[Row]) -> str:
     """Return result rows of attacks as a table in text form, with the 95 % interval of the AUC.
 
-    There is one line per model, checkpoint, attribute, view and attacker.
+    There is one line per model, checkpoint, attribute, view (what the attacker reads) and attacker.
     """
     return _table([({}, row) for row in rows])
 
 
 def chosen(records: Mapping[str, Record]) -> str | None:
-    """Return a table with the results of the selected attackers (``worst``, ``adaptive``) in several result files.
+    """Return a table with the results of the selected attackers (see :data:`CHOSEN`) in several result files.
 
     Args:
         records: name of the file to its record, from :func:`~recbole.report.records.read_unlearned`.
@@ -48,10 +52,10 @@ def chosen(records: Mapping[str, Record]) -> str | None:
 
 
 def _table(rows: Iterable[tuple[dict[str, str], Row]]) -> str:
-    """Return the table as text.
+    """Return result rows of attacks as a table in text form.
 
     Args:
-        rows: ``(about, row)``: further columns of the line, and a result row of an attack.
+        rows: pairs ``(about, row)``: a dict with columns to add to the line, such as the file, and the result row.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""The short report (``--brief``): the models after the last request, with sentences that explain the numbers."""
+"""The short report (``--brief``): a table of the models after the last request, and sentences that explain it."""
 
 from __future__ import annotations
 
@@ -48,16 +48,17 @@ log p: log-probability of the promoted items, mean over genuine users."""
 
 
 def in_short(records: Mapping[str, Record]) -> str:
-    """Return a short report on runs as text, for readers who see such a table for the first time.
+    """Return a short report on unlearning runs as text, for readers who do not know the full table of results.
 
-    Runs with the same data set, model, seed and forget set share a table. It has one line per model, as of the last
-    request, and is followed by a few sentences about each run.
+    Runs with the same data set, model, seed and forget set share a table. The table has one line per model, with its
+    values after the last request. A few sentences about each run follow.
 
     Args:
         records: name of the run to its record, from :func:`~recbole.report.records.read_unlearned`.
 
     Raises:
-        UserError: a run has no metrics of ranked lists, or no rows of an unlearned model at a checkpoint.
+        UserError: a run has no metrics of ranked lists (such as NDCG@10), or no result rows of an unlearned model at a
+            checkpoint.
     """
     groups: dict[tuple[Any, ...], dict[str, Record]] = {}
     for name, record in records.items():
@@ -102,7 +103,18 @@ def _last(name: str, record: Record) -> dict[str, list[Row]]:
 
 
 def _columns(name: str, record: Record) -> dict[str, Wanted]:
-    """Return the columns to show, by heading: NDCG, log-odds (or log-probability), and items in recommended lists."""
+    """Return the columns to show: heading to the values by which the result row is found.
+
+    They are NDCG; the log-odds of forgotten pairs, or for spam the log-probability of promoted items; and how many
+    forgotten items are in the list, or for spam the share of lists with a promoted item.
+
+    Args:
+        name: name of the run, for the error message.
+        record: the record of the run.
+
+    Raises:
+        UserError: the record has no metrics of ranked lists.
+    """
     lengths = list_lengths(record)
     if not lengths:
         raise UserError(f"{name}: has no metrics of ranked lists (such as NDCG@10), but --brief needs them")
@@ -116,7 +128,12 @@ def _columns(name: str, record: Record) -> dict[str, Wanted]:
 
 
 def _heading(record: Record, models: Mapping[str, list[Row]]) -> str:
-    """Return the heading: model, data set, what was forgotten, and the number of requests, pairs and users."""
+    """Return the heading as text: model, data set, what was forgotten, and the numbers of requests, pairs and users.
+
+    Args:
+        record: the record of a run.
+        models: kind of model to its result rows at the last checkpoint.
+    """
     row = models["unlearned"][0]
     view = VIEW_OF_SPAM if record.get("spam") else VIEW
     everybody = next((one for one in models["unlearned"] if one["metric"] == "ndcg" and matching([one], view)), {})
@@ -131,7 +148,7 @@ def _heading(record: Record, models: Mapping[str, list[Row]]) -> str:
 
 
 def _cells(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> list[str]:
-    """Return a model's cells, one per column, from its result rows; empty where there is no matching row."""
+    """Return the texts of a model's cells, one per column; empty where the model has no result row for the column."""
     found = rows_of(rows, columns)
     return [_with_interval(found[heading]) if heading in found else "" for heading in columns]
 
@@ -149,9 +166,16 @@ def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _of_base(models: Mapping[str, list[Row]]) -> list[str]:
-    """Return a line that says whether base and retrained differ in the log-odds of forgotten pairs.
+    """Return a line that says whether there is something to forget.
 
-    If they do not, there is nothing to forget. The list is empty if the difference is not known.
+    This is so if base and retrained differ in the log-odds of forgotten pairs, that is, if the 95 % interval of the
+    difference does not contain 0.
+
+    Args:
+        models: kind of model to its result rows at the last checkpoint.
+
+    Returns:
+        A list with the line; an empty list if the difference or its interval is not known.
     """
     headroom = next(iter(matching(models.get("base", []), HEADROOM)), None)
     if headroom is None or headroom["low"] is None:
@@ -163,7 +187,13 @@ def _of_base(models: Mapping[str, list[Row]]) -> list[str]:
 
 
 def _of_run(record: Record, models: Mapping[str, list[Row]], columns: Mapping[str, Wanted]) -> str:
-    """Return sentences about a run: how close it came to retraining, and what it cost in utility and time."""
+    """Return sentences about a run: how close it came to retraining, and what it cost in utility and time.
+
+    Args:
+        record: the record of the run.
+        models: kind of model to its result rows at the last checkpoint.
+        columns: the columns of the table, from :func:`_columns`.
+    """
     codes = verdict(record)
     told = [] if record.get("spam") else _way(models, columns)
     utility = next(iter(columns))
@@ -176,11 +206,17 @@ def _of_run(record: Record, models: Mapping[str, list[Row]], columns: Mapping[st
 
 
 def _way(models: Mapping[str, list[Row]], columns: Mapping[str, Wanted]) -> list[str]:
-    """Return a sentence about how far the log-odds moved from base (or rebuilt) towards retrained, in per cent.
+    """Return a sentence about how far the log-odds of forgotten pairs moved towards those of retrained, in per cent.
 
-    ``rebuilt`` is the base model with its graph rebuilt without the forgotten rows.
+    They start from the model ``rebuilt``, if the run has one (the base model with its graph rebuilt without the
+    forgotten interactions), else from ``base``.
 
-    The list is empty if a value is not known, or if base and retrained do not differ.
+    Args:
+        models: kind of model to its result rows at the last checkpoint.
+        columns: the columns of the table, from :func:`_columns`.
+
+    Returns:
+        A list with the sentence; an empty list if a value is not known, or if base and retrained do not differ.
     """
     before = "rebuilt" if "rebuilt" in models else "base"
     wanted = columns["log-odds"]
@@ -193,7 +229,7 @@ def _way(models: Mapping[str, list[Row]], columns: Mapping[str, Wanted]) -> list
 
 
 def _cost(record: Record) -> list[str]:
-    """Return sentences about the time of a request and of all requests, compared with retraining, if known."""
+    """Return a list with a text that compares the time of the requests with that of retraining; empty if unknown."""
     found = costs(record)
     each, faster, amortised = (found[name] for name in (COSTS[0], COSTS[2], AMORTISED[0]))
     if math.isnan(each):
@@ -208,6 +244,6 @@ def _cost(record: Record) -> list[str]:
 
 
 def _value(rows: Iterable[Row], wanted: Wanted) -> float:
-    """Return the value of the first matching row; NaN without one."""
+    """Return the value of the first row that has the wanted column values; NaN if no row has them."""
     found = matching(rows, wanted)
     return float("nan") if not found or found[0]["value"] is None else float(found[0]["value"])

@@ -16,32 +16,41 @@ if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
 
 COUPLED, SAME_EPOCH, EXCESS, COUPLING = "coupled", "coupled, same epoch", "excess", "coupling"
-"""Names of the quantities; ``LEGEND`` in :mod:`recbole.report.seeds_told` explains them."""
+"""Names of four quantities that are computed from distances between models with the same and with other seeds.
+
+``LEGEND`` in :mod:`recbole.report.seeds_told` explains them.
+"""
 
 OTHER_SEED = "retrained, other seed"
-"""The name of the model in lines with distances between retrained models of different seeds."""
+"""The value of the column ``model`` in lines with distances between retrained models with different seeds."""
 
 FAR = 0.2
-"""Base and retrained count as selected at different epochs if these differ by more than this share of the base's."""
+"""Largest difference between the numbers of epochs of base and retrained that counts as equal.
+
+It is a share of the base's number. The number of epochs of a model is that up to its best validation score.
+"""
 
 CHAOS = 0.5
-"""If the coupling is lower, distances between models of one seed are mostly random; see :func:`chaotic`."""
+"""Coupling below which the distance between models with the same seed is mostly due to the randomness of training.
+
+See :func:`_coupling` for its definition and :func:`chaotic` for the full condition.
+"""
 
 _MEASURED = ("base", "rebuilt", "unlearned")
 
 Measured = dict[tuple[int, int], float]
-"""(seed a, seed b) to the distance between a model with seed a and the retrained model with seed b."""
+"""(seed a, seed b) to the distance between a model (such as the base) of seed a and the retrained model of seed b."""
 
 
 def closeness(of_seed: Mapping[int, Record], checkpoint: int) -> list[dict[str, Any]]:
-    """Return the lines of the table over seeds that concern distances from retrained models at a checkpoint.
+    """Return the lines of the table over seeds with distances from retrained models at a checkpoint.
 
     Args:
         of_seed: seed to the record of its run.
         checkpoint: number of the checkpoint, 0 to 3.
 
     Returns:
-        Lines with the columns :data:`~recbole.report.t_intervals.QUANTITIES`.
+        One dict per line, with the columns :data:`~recbole.report.t_intervals.QUANTITIES` as keys.
     """
     lines = []
     far = bool(far_epochs(of_seed, checkpoint))
@@ -66,14 +75,18 @@ def closeness(of_seed: Mapping[int, Record], checkpoint: int) -> list[dict[str, 
 
 
 def chaotic(lines: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the distances, by heading, that are mostly due to randomness of training, with their coupling.
+    """Find the distances that, even between models with the same seed, are mostly due to the randomness of training.
 
-    These are the distances with a coupling below :data:`CHAOS` for which retrained models with different seeds are
-    about as far apart as base and retrained with the same seed. If the retrained models were much closer to each other,
-    the low coupling would be due to the forgotten data.
+    A distance is one of them if its coupling is below :data:`CHAOS` (base and retrained are hardly closer with the same
+    seed than with different seeds) and the mean distance between retrained models with different seeds is more than
+    ``CHAOS`` times that between base and retrained with the same seed. If retrained models were much closer to each
+    other, the low coupling would be due to the forgotten data.
 
     Args:
-        lines: the lines that :func:`closeness` returns.
+        lines: the lines that :func:`closeness` returned.
+
+    Returns:
+        Heading of the distance to its coupling.
     """
     found = {(one["measure"], one["model"], one["quantity"]): one["mean"] for one in lines}
     return {
@@ -86,9 +99,16 @@ def chaotic(lines: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def far_epochs(of_seed: Mapping[int, Record], checkpoint: int) -> dict[int, tuple[int, int]]:
-    """Return ``(epoch of base, epoch of retrained)`` by seed, for seeds where they differ by more than :data:`FAR`.
+    """Find the seeds whose base and retrained models had their best validation score at very different epochs.
 
-    These are the epochs with the best validation score, from 0.
+    Very different means by more than :data:`FAR`.
+
+    Args:
+        of_seed: seed to the record of its run.
+        checkpoint: number of the checkpoint, 0 to 3.
+
+    Returns:
+        Seed to ``(epoch of base, epoch of retrained)``, counted from 0.
     """
     epochs = {seed: _epochs(record, checkpoint) for seed, record in of_seed.items()}
     return {
@@ -113,22 +133,29 @@ def from_others(measured: Measured) -> dict[int, float]:
 
 
 def excess(measured: Measured, retrained: Measured) -> dict[int, float]:
-    """Return, by seed s, the mean of d(M_s, R_t) - d(R_s, R_t) over the other seeds t.
+    """Return how much farther a model is from the retrained models with other seeds than the retrained model is.
 
-    M_s is the model and R_s the retrained model with seed s, and d is the distance. Zero means that the model is as far
-    from retrained models with other seeds as a retrained model is.
+    For seed s this is the mean of d(M_s, R_t) - d(R_s, R_t) over the other seeds t, where d is the distance, M_s the
+    model and R_s the retrained model with seed s. Zero is the value of perfect unlearning.
+
+    Args:
+        measured: distances of the model from retrained models.
+        retrained: distances of retrained models from each other.
+
+    Returns:
+        Seed s to this mean.
     """
     return from_others({pair: value - retrained[pair] for pair, value in measured.items() if pair in retrained})
 
 
 def _epochs(record: Record, checkpoint: int) -> tuple[int | None, int | None]:
-    """Return the selected epochs of base and retrained in a record, from 0; None where unknown."""
+    """Return the epochs at which validation selected base and retrained, from 0; None where the record lacks them."""
     selected = record.get("selected_epochs") or {}
     return selected.get("base"), (selected.get("retrained") or {}).get(str(checkpoint))
 
 
 def _rows(of_seed: Mapping[int, Record], checkpoint: int, kind: str, wanted: Wanted) -> dict[int, list[Row]]:
-    """Return, by seed, the result rows of a distance that have a value and a reference model.
+    """Return, by seed, the result rows of a distance that have a value and name a reference model.
 
     Args:
         of_seed: seed to the record of its run.
@@ -145,7 +172,7 @@ def _rows(of_seed: Mapping[int, Record], checkpoint: int, kind: str, wanted: Wan
 
 
 def _from_retrained(of_seed: Mapping[int, Record], rows: Mapping[int, list[Row]]) -> Measured:
-    """Return the distances from retrained models, each at the epoch selected for it, by pair of seeds.
+    """Return the distances from retrained models (each with the weights that validation selected), by pair of seeds.
 
     Args:
         of_seed: seed to the record of its run.
@@ -166,7 +193,14 @@ def _from_same_epoch(
 ) -> OfSeeds:
     """Return, by seed, the distance from the retrained model's weights at the epoch that was selected for the base.
 
-    If the same epoch was selected for both, this is the distance from the retrained model itself.
+    If the same epoch was selected for both, this is the distance from the retrained model itself. Seeds without such a
+    distance are left out.
+
+    Args:
+        of_seed: seed to the record of its run.
+        checkpoint: number of the checkpoint, 0 to 3.
+        rows: seed to the result rows of the distance, from :func:`_rows`.
+        measured: the distances that :func:`_from_retrained` returned for these rows.
     """
     found: dict[int, float] = {}
     for seed, some in rows.items():
@@ -181,15 +215,20 @@ def _from_same_epoch(
 
 
 def _distance(row: Row) -> float:
-    """Return a row's value as a distance: 1 - value for similarities, so that 0 means equal."""
+    """Return a result row's value as a distance, 0 for equal models: similarities are subtracted from 1."""
     return 1 - row["value"] if row["metric"] in SIMILARITIES else row["value"]
 
 
 def _coupling(heading: str, base: Measured) -> list[dict[str, Any]]:
-    """Return the line with the coupling: 1 - mean distance within a seed / mean distance between seeds.
+    """Return the line with the coupling of base and retrained, in a list; an empty list if it cannot be computed.
 
-    Base and retrained with the same seed share the random draws of training. A coupling near 1 means that this brings
-    them much closer than models with different seeds; 0 means that it makes no difference.
+    The coupling is 1 - (mean distance between base and retrained with the same seed) / (the same with different seeds).
+    Models with the same seed share random draws of training. A coupling near 1 means that this brings them much closer
+    together than models with different seeds; 0 means that it makes no difference.
+
+    Args:
+        heading: heading of the distance.
+        base: distances of the base models from retrained models.
     """
     apart, together = [list(found.values()) for found in (from_others(base), own(base))]
     if not apart or not together or not np.mean(apart):

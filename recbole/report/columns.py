@@ -1,4 +1,4 @@
-"""The columns of reports. Each heading is mapped to the values by which a row of the result table is found."""
+"""The columns of reports. Each heading is mapped to the column values by which a row of the result table is found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 Wanted = Mapping[str, Any]
-"""Column of the result table (see :data:`~recbole.evaluator.table.COLUMNS`) to the value that a row must have."""
+"""How a row of the result table is found: column (``recbole.evaluator.COLUMNS``) to the value that it must have."""
 
 _TOP = 10
 """List length (k) of the columns whose heading does not mention one."""
@@ -19,13 +19,13 @@ _VALUE = {"split": "test", "minus": None}
 """Selects rows of the test split that are not differences between two models."""
 
 VIEW: dict[str, Any] = {**_VALUE, "view": "current", "population": "all", "masking": "retained"}
-"""Utility: all users' test rows without forgotten interactions; candidates are all items but the retained history."""
+"""Finds utility on all users' test data without forgotten interactions. Items in a user's history are no candidates."""
 
 VIEW_OF_SPAM: dict[str, Any] = VIEW | {"view": "clean"}
-"""Utility in runs about spam: the test rows of genuine users."""
+"""Finds utility in runs about spam: on the test data of genuine users."""
 
 WHOLE_TEST: Wanted = VIEW | {"view": "all"}
-"""Utility on the whole test split, including forgotten interactions."""
+"""Finds utility on the whole test split, including forgotten interactions."""
 
 _REQUESTING = VIEW | {"population": "requesting"}
 _PAIRS = {"split": "train", "minus": None, "view": "current", "population": "requesting", "masking": "all"}
@@ -33,10 +33,13 @@ FORGOTTEN_PAIRS: dict[str, Wanted] = {
     "forgotten log-odds": {"metric": "forgotten_log_odds", **_PAIRS},
     "forgotten log2 rank": {"metric": "forgotten_log2_rank", **_PAIRS},
 }
-"""Columns about forgotten user-item pairs that were in the training data; the first is the main forgetting metric."""
+"""Columns about forgotten user-item pairs from the training data. The first one is the main metric of forgetting."""
 
 HEADROOM: Wanted = {"metric": "forgotten_log_odds", **_PAIRS, "minus": "retrained"}
-"""The log-odds of base minus retrained. If the interval of this difference contains 0, there is nothing to forget."""
+"""Finds the mean difference between the log-odds of forgotten pairs, base minus retrained.
+
+If the interval of this difference contains 0, there is nothing to forget.
+"""
 
 _DISTANCE = {**_VALUE, "metric": "js_divergence", "view": "current", "masking": "all"}
 JS_REQUESTING: Wanted = _DISTANCE | {"population": "requesting"}
@@ -60,12 +63,17 @@ SIMILARITIES = ("jaccard", "rank_biased_overlap")
 
 
 def ndcg(k: int, spam: bool = False) -> Wanted:
-    """Return the column NDCG@k on all users' retained test rows, or, if ``spam`` is True, on those of genuine users."""
+    """Return how the result row with NDCG@k is found.
+
+    Args:
+        k: the list length.
+        spam: True for runs about spam, whose NDCG is computed on the test data of genuine users.
+    """
     return {"metric": "ndcg", "k": k, **(VIEW_OF_SPAM if spam else VIEW)}
 
 
 def forgetting(k: int) -> dict[str, Wanted]:
-    """Return the columns for runs that forget a forget set, by heading, at list length k."""
+    """Return the columns for runs that forget interactions of genuine users, by heading, at list length k."""
     return {
         f"Recall@{k}": {"metric": "recall", "k": k, **VIEW},
         f"NDCG@{k}": ndcg(k),
@@ -82,7 +90,7 @@ def spam(k: int, longest: int | None = None) -> dict[str, Wanted]:
 
     Args:
         k: the list length.
-        longest: a second list length for the hit rate of promoted items, or None.
+        longest: a second list length, at which the hit rate of the promoted items is shown too; None for none.
     """
     lengths = dict.fromkeys([k, longest or k])
     return {
@@ -97,7 +105,11 @@ def spam(k: int, longest: int | None = None) -> dict[str, Wanted]:
 
 
 def over_seeds_measures(of_spam: bool) -> dict[str, Wanted]:
-    """Return the columns of the table over seeds, by heading: NDCG and the metrics of forgotten or promoted items."""
+    """Return the metrics in the table over seeds, by heading: NDCG and the metrics of forgotten or promoted items.
+
+    Args:
+        of_spam: True for runs about spam, which have promoted items.
+    """
     columns = spam(_TOP) if of_spam else forgetting(_TOP)
     left_out = ("Recall", "sensitive", "JS")
     return {heading: wanted for heading, wanted in columns.items() if not heading.startswith(left_out)}
@@ -108,12 +120,12 @@ RECALL, NDCG, _, _, SENSITIVE, FORGOTTEN = list(forgetting(_TOP).values())[:6]
 
 
 def matching(rows: Iterable[Row], wanted: Wanted) -> list[Row]:
-    """Return the rows that have all of the wanted values; a column that a row lacks counts as None."""
+    """Return the rows that have all wanted column values; a column that a row lacks counts as None."""
     return [row for row in rows if all(row.get(column) == value for column, value in wanted.items())]
 
 
 def only_value(rows: Iterable[Row], wanted: Wanted) -> float:
-    """Return the value of the only row that has all of the wanted values; NaN if the result file has ``null`` there.
+    """Return the value of the only row that has all wanted column values; NaN if the result file has ``null`` there.
 
     Raises:
         ValueError: no row or more than one row has these values.
@@ -148,7 +160,10 @@ def values_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str, f
 
 
 def legend(columns: Mapping[str, Wanted]) -> list[str]:
-    """Return lines of text that give the view, population and masking of columns, with equal ones in one line."""
+    """Return lines of text that say on which data, for which users and among which candidates columns are computed.
+
+    These are the values of ``view``, ``population`` and ``masking``. Columns with equal values share a line.
+    """
     found: dict[str, list[str]] = {}
     for heading, wanted in columns.items():
         of = ", ".join(f"{name} {wanted[name]}" for name in ("view", "population", "masking"))

@@ -18,10 +18,10 @@ from recbole.utils import UserError
 _KINDS = ("clean", "base", "rebuilt", "unlearned", "retrained", "retrained_same_epoch", "monolithic")
 _ORDER = {name: at for at, name in enumerate(_KINDS)}
 _TOP = 10
-"""List length in the headings if no result row has one."""
+"""List length k that is shown if no file has metrics of ranked lists."""
 
 TABLES_BEGIN = (",".join([*IDENTITY, *VIEWED, *COUNTS]), "checkpoint,model,Recall@")
-"""How the first line of a .csv file with this table begins, in this version and in earlier ones."""
+"""Beginnings of the first line of a .csv file with this table, as this version and earlier versions write it."""
 
 _MEANING = """\
 clean: trained on data without spam. base: before any request. rebuilt: base after rebuilding its data-derived parts (a
@@ -47,7 +47,8 @@ class Comparison:
     Attributes:
         table: one row per model and checkpoint. The columns are :data:`IDENTITY`, :data:`VIEWED`, :data:`COUNTS`,
             metrics, ends of intervals, and costs. :func:`~recbole.report.intervals.as_told` formats it for printing.
-        notes: lines of text about list lengths that a file lacks, and rows that were left out or contradict each other.
+        notes: lines of text about files without lists of the shown length, and about rows that were left out because
+            they repeat others or that contradict others.
         legend: text that explains the columns.
     """
 
@@ -59,8 +60,8 @@ class Comparison:
 def comparison(paths: Iterable[str | Path], k: int | None = None) -> Comparison:
     """Return a table that compares several runs.
 
-    Runs that differ in data set, model, seed, scenario, algorithm or settings get separate rows. Base and retrained
-    models with the same settings are listed once.
+    Runs that differ in data set, model, seed, scenario (what is forgotten), algorithm or settings get separate rows.
+    Base and retrained models with the same settings are listed once.
 
     Args:
         paths: files that ``unlearn.py --result_file`` wrote.
@@ -99,7 +100,16 @@ def names_of(paths: Sequence[str | Path]) -> list[str]:
 def _lengths(
     paths: Sequence[str | Path], records: Sequence[Record], k: int | None
 ) -> tuple[int, int | None, list[str]]:
-    """Return the list length to show, the longest list length that all files have (or None), and notes.
+    """Return which list lengths k to show.
+
+    Args:
+        paths: the result files.
+        records: the content of these files.
+        k: the list length that the user asked for, or None.
+
+    Returns:
+        Three values: the list length to show; the longest list length that all files have, or None if there is none;
+            and notes about files that lack the former.
 
     Raises:
         UserError: see :func:`comparison`.
@@ -121,7 +131,13 @@ def _lengths(
 
 
 def _merged(lines: Iterable[Line]) -> tuple[list[Line], list[str]]:
-    """Merge lines of the same model that agree in all values; return the remaining lines, and notes about them."""
+    """Merge lines that show the same model and agree in all values that both have.
+
+    Lines of the same model that do not agree are all kept.
+
+    Returns:
+        The remaining lines, and notes about lines that were merged or contradict each other.
+    """
     kept: dict[tuple[Any, ...], list[Line]] = {}
     repeated = 0
     for line in lines:
@@ -148,19 +164,22 @@ def _counted(rows: int) -> str:
 
 
 def _agree(one: Line, other: Line) -> bool:
-    """Return whether two lines agree in all values that both have."""
+    """Return whether two lines have equal values in all metrics that are known for both."""
     common = [heading for heading in one.values if heading in other.values]
     pairs = [(one.values[heading], other.values[heading]) for heading in common]
     return all(a == b or math.isnan(a) or math.isnan(b) for a, b in pairs)
 
 
 def _filled(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of ``ours``; missing, empty and NaN values are replaced by those of ``theirs``."""
+    """Return the values in ``ours``; where a value is missing, empty or NaN, the one in ``theirs`` is used."""
     return theirs | {name: value for name, value in ours.items() if not (value == "" or pd.isna(value))}
 
 
 def _sorted(lines: Sequence[Line]) -> list[Line]:
-    """Return lines sorted by group (in order of appearance), checkpoint, kind of model, and order of appearance."""
+    """Return the lines sorted by group, then checkpoint, then kind of model.
+
+    Groups (:attr:`Line.group`), and lines that are equal in all three, keep their order.
+    """
     groups = {group: at for at, group in enumerate(dict.fromkeys(line.group for line in lines))}
     return sorted(
         lines,

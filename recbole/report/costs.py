@@ -6,24 +6,33 @@ from collections.abc import Iterable
 from recbole.report.records import Record
 
 CPU_COSTS = ("CPU s/request", "speed-up")
-"""Headings of the costs of one request in CPU seconds, summed over all threads."""
+"""Names of two costs: CPU seconds of one request, and CPU seconds of retraining / CPU seconds of one request.
+
+CPU seconds are summed over all threads.
+"""
 
 COSTS = ("s/request", "CPU s/request", "speed-up", "CPU speed-up")
-"""Headings of the costs of one request, in wall-clock seconds and in CPU seconds summed over all threads."""
+"""Headings of the columns about one request: its seconds, and how much longer retraining takes (speed-up).
+
+Both are given in wall-clock seconds and in CPU seconds, which are summed over all threads.
+"""
 
 AMORTISED = ("amortised", "CPU amortised")
-"""Headings of the time of one retraining / the time of all requests, in wall-clock seconds and in CPU seconds."""
+"""Headings of the ratio: time of one retraining / time of all requests, in wall-clock seconds and in CPU seconds."""
 
 _OUTCOMES = ("applied", "reinitialised", "skipped", "timeout", "diverged")
 _NAN = float("nan")
 
 
 def costs(record: Record) -> dict[str, float]:
-    """Return the costs of the requests and their speed-up over retraining.
+    """Return what the requests of an unlearning run cost, and how much faster they were than retraining.
+
+    Args:
+        record: the record of the run.
 
     Returns:
-        A value for each heading in ``COSTS`` and ``AMORTISED``, in seconds or as a ratio. Unknown values are NaN, for
-        example without a retrained model. Ratios are NaN if no request changed the model.
+        Heading (those in ``COSTS`` and ``AMORTISED``) to seconds or ratio. Unknown values are NaN, for example without
+        a retrained model. All ratios are NaN if no request changed the model.
     """
     timing, each_cpu = record["timing"], cpu_costs(record)
     each, retraining = _known(timing.get("seconds_mean")), _known(timing.get("retraining_seconds"))
@@ -37,10 +46,17 @@ def costs(record: Record) -> dict[str, float]:
 
 
 def rebuild_costs(record: Record, checkpoint: int) -> dict[str, float]:
-    """Return the seconds that rebuilding the base model took, by the headings ``s/request`` and ``CPU s/request``.
+    """Return the wall-clock and CPU seconds that rebuilding the base model took.
 
-    Rebuilding recomputes only what the model derives from the data, such as a graph, from the rows that are retained at
-    ``checkpoint``. Unknown values are NaN.
+    Rebuilding recomputes only what the model derives from the data, such as a graph, without the interactions that are
+    forgotten at the checkpoint.
+
+    Args:
+        record: the record of the run.
+        checkpoint: number of the checkpoint, 0 to 3.
+
+    Returns:
+        The headings ``s/request`` and ``CPU s/request`` to seconds; NaN where unknown.
     """
     kept = (record["timing"].get(name) or [] for name in ("rebuilt_seconds", "rebuilt_cpu_seconds"))
     return dict(zip(COSTS, (seconds[checkpoint] if checkpoint < len(seconds) else _NAN for seconds in kept),
@@ -48,10 +64,10 @@ def rebuild_costs(record: Record, checkpoint: int) -> dict[str, float]:
 
 
 def cpu_costs(record: Record) -> dict[str, float]:
-    """Return the mean CPU seconds of the requests that required work, and retraining's CPU seconds divided by them.
+    """Return the mean CPU seconds of the requests that required work, and the CPU seconds of retraining / this mean.
 
     Returns:
-        A value for each heading in ``CPU_COSTS``; unknown values are NaN.
+        The two names in ``CPU_COSTS`` to these values; NaN where unknown.
     """
     requests, timing = record["requests"], record["timing"]
     each = timing.get("cpu_seconds_mean")
@@ -63,7 +79,7 @@ def cpu_costs(record: Record) -> dict[str, float]:
 
 
 def outcomes(records: Iterable[Record]) -> list[str]:
-    """Return texts such as "3 applied": the number of requests for each outcome that occurs, summed over runs."""
+    """Return a text such as "3 applied" for each outcome that occurs: how many requests of all runs ended with it."""
     counts = [record["requests"] for record in records]
     totals = {kind: sum(count.get(kind, 0) for count in counts) for kind in _OUTCOMES}
     return [f"{count} {kind}" for kind, count in totals.items() if count]

@@ -1,4 +1,4 @@
-"""The glossary of all printed columns, with formula, direction, population and pitfalls; it generates docs/metrics.md.
+"""The glossary of all printed columns (formula, direction, what is averaged, pitfall), which generates docs/metrics.md.
 
 ``python -m recbole.report.glossary > docs/metrics.md`` writes the page. A test fails if a column has no entry.
 """
@@ -12,8 +12,8 @@ class Entry(NamedTuple):
 
     Attributes:
         formula: how a value is computed.
-        better: ``more``, ``less``, ``closer`` (to the retrained model's value) or a target value. Empty for the metrics
-            of ``recbole.evaluator.metrics``, which declare their direction themselves.
+        better: which values are better: ``more``, ``less``, ``closer`` (to the retrained model's value), or a number
+            that is the best value. Empty for the metrics of ``recbole.evaluator.metrics``, which declare it themselves.
         over: what the values are averaged over, or computed from.
         trap: the pitfall: what the value does not show, or how it can mislead.
     """

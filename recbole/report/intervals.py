@@ -1,4 +1,4 @@
-"""Intervals in the report: separate columns in the .csv table, and cells ``value [low, high]`` when printed."""
+"""95 % intervals in the report: separate columns in the .csv table, and cells ``value [low, high]`` when printed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
 
 HEADROOM_ENDS = ("headroom low", "headroom high")
-"""Headings of the ends of the headroom's interval.
+"""Headings of the columns with the lower and upper end of the headroom's 95 % interval.
 
-The headroom is the mean difference "base minus retrained" in the log-odds of forgotten training pairs.
+The headroom is the mean difference "base minus retrained" between the log-odds of the forgotten user-item pairs that
+were in the training data.
 """
 
 NOTHING_TO_FORGET = "nothing to forget here"
-"""Printed instead of metrics of forgotten pairs if the headroom's interval contains 0."""
+"""Text that is printed instead of metrics of forgotten user-item pairs if the headroom's interval contains 0."""
 
 _METRICS = ("ndcg", "forgotten_log_odds", "target_rank")
-"""Metrics whose intervals are printed."""
+"""Metrics (in lower case) whose intervals are printed."""
 
 _YARDSTICKS = ("base", "retrained", "clean")
 
@@ -35,19 +36,20 @@ def ends(heading: str) -> tuple[str, str]:
 
 
 def with_intervals(columns: Mapping[str, Wanted]) -> list[str]:
-    """Return the headings of the columns whose intervals are printed."""
+    """Return the headings, among those of the given columns, whose intervals are printed."""
     return [heading for heading, wanted in columns.items() if wanted["metric"] in _METRICS]
 
 
 def intervals_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str, float]:
-    """Return the ends of the intervals of one model at one checkpoint.
+    """Return the ends of the 95 % intervals of one model at one checkpoint.
 
     Args:
         rows: result rows of the model at the checkpoint.
-        columns: heading to the values that its row must have.
+        columns: heading of a column to the values by which its result row is found.
 
     Returns:
-        A value for each heading that :func:`ends` gives; NaN where a row has no interval.
+        For each column whose intervals are printed, the two headings from :func:`ends` to the ends; NaN where the
+        result row has no interval or does not exist.
     """
     found, told = rows_of(rows, columns), with_intervals(columns)
     values: dict[str, float] = {}
@@ -58,7 +60,14 @@ def intervals_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str
 
 
 def headroom_of(base: Iterable[Row]) -> dict[str, float]:
-    """Return the interval of the headroom (see :data:`HEADROOM_ENDS`) from the base model's result rows."""
+    """Return the 95 % interval of the headroom (see :data:`HEADROOM_ENDS`).
+
+    Args:
+        base: result rows of the base model at one checkpoint.
+
+    Returns:
+        The two headings in ``HEADROOM_ENDS`` to the ends; NaN if unknown.
+    """
     row = next(iter(matching(base, HEADROOM)), {})
     return dict(zip(HEADROOM_ENDS, map(_number, (row.get("low"), row.get("high"))), strict=True))
 
@@ -66,8 +75,8 @@ def headroom_of(base: Iterable[Row]) -> dict[str, float]:
 def as_told(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table of a comparison for printing, with each value and its interval in one cell.
 
-    Where base and retrained do not differ in the log-odds of forgotten pairs, the metrics of these pairs say nothing
-    about other models. They are then replaced by the text :data:`NOTHING_TO_FORGET`.
+    If base and retrained do not differ in the log-odds of forgotten user-item pairs, the metrics of these pairs say
+    nothing about the other models. The text :data:`NOTHING_TO_FORGET` then replaces them.
 
     Args:
         table: the table of a :class:`~recbole.report.comparison.Comparison`, which is not changed.
@@ -89,7 +98,7 @@ def as_told(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def cell(value: float, low: float, high: float) -> str:
-    """Return the text ``value [low, high]``, only ``value`` if ``low`` is NaN, or an empty text if ``value`` is."""
+    """Return the text ``value [low, high]``, only ``value`` if ``low`` is NaN, or "" if ``value`` is NaN."""
     if math.isnan(value):
         return ""
     return shown(value) if math.isnan(low) else f"{shown(value)} [{shown(low)}, {shown(high)}]"

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
 
 IDENTITY = ("dataset", "model_class", "seed", "scenario", "settings", "run", "model", "algorithm", "checkpoint")
-"""Columns that identify a line. ``run`` is the name of the result file; it is None for a model that files share."""
+"""Columns that identify a line. ``run`` is the result file's name; None for models that files share (base)."""
 
 VIEWED = ("view", "population", "masking")
 """Columns that say on which rows, users and candidates the utility metrics were computed."""
 
 COUNTS = ("n_people", "n_rows", "n_requesting")
-"""Columns with the numbers of users and rows in the utility metrics, and of users who submitted a request."""
+"""Columns with three numbers: users, and evaluation rows, in the utility metrics; users who submitted a request."""
 
 REMARKS = "remarks"
 
@@ -33,11 +33,11 @@ _UTILITY = ("Recall@", "NDCG@")
 
 @dataclass
 class Line:
-    """One line of the table: the values of a model at a checkpoint of a run.
+    """One line of the comparison table: the values of one model at one checkpoint of a run.
 
     Attributes:
         about: values of the columns in :data:`IDENTITY` and :data:`VIEWED`.
-        mask: the SHA-256 (hexadecimal) of the forget-set file, or None if unknown.
+        mask: the SHA-256 (hexadecimal) of the file that lists the deletion requests, or None if unknown.
         values: values of the metric columns by heading; NaN where unknown.
         rest: values of all other columns (counts, intervals, requests, costs, remarks); None or NaN where unknown.
     """
@@ -54,9 +54,9 @@ class Line:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """The values that are equal for lines of the same model.
+        """The values that identify the model: two lines with equal values show the same model.
 
-        For an unlearned model with unknown settings these include the result file.
+        If the settings of an unlearned model are unknown, the name of the result file is one of these values.
         """
         about = self.about
         own = about["run"] if about["model"] == "unlearned" and about["settings"] is None else None
@@ -69,21 +69,24 @@ class Line:
 
 
 def same_as_shown(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> bool:
-    """Return whether the values of two models look equal in the table.
+    """Return whether the values of two models look equal in the table, where numbers have four significant digits.
 
-    That is, some keys have a value other than NaN for both models, and all these values are equal to four digits.
+    Only values that are known (not NaN) for both models are compared. Without any the result is False.
+
+    Args:
+        ours, theirs: values of the two models, by heading or any other key.
     """
     common = [key for key in ours if key in theirs and not math.isnan(ours[key]) and not math.isnan(theirs[key])]
     return bool(common) and all(shown(ours[key]) == shown(theirs[key]) for key in common)
 
 
 def columns_of(record: Record, k: int, longest: int | None = None) -> dict[str, Wanted]:
-    """Return the metric columns for a record: heading to the values by which its result row is found.
+    """Return the metric columns for a run: heading of a column to the values by which its result row is found.
 
     Args:
         record: the record of an unlearning run.
-        k: the list length.
-        longest: a second list length for the hit rate of promoted items, or None.
+        k: the list length to show.
+        longest: a second list length, at which the hit rate of items promoted by spam is shown too; None for none.
     """
     return spam(k, longest) if record.get("spam") else forgetting(k)
 
@@ -93,8 +96,8 @@ def lines_of(record: Record, run: str, columns: Mapping[str, Wanted]) -> list[Li
 
     Args:
         record: the record, from :func:`~recbole.report.records.read_unlearned`.
-        run: the name of the file in the table.
-        columns: the metric columns, heading to the values that their rows must have.
+        run: the name of the result file, for the column ``run``.
+        columns: the metric columns: heading to the values by which the result row is found.
 
     Returns:
         The lines. In a run about spam, the model trained without spam belongs to no checkpoint; it gets a line at each
@@ -124,7 +127,7 @@ def lines_of(record: Record, run: str, columns: Mapping[str, Wanted]) -> list[Li
 
 
 def _by_model(rows: list[Row]) -> dict[tuple[int, str], list[Row]]:
-    """Return the result rows by (checkpoint number, kind of model)."""
+    """Return result rows by (checkpoint number, kind of model); those of the model ``clean`` at every checkpoint."""
     checkpoints = {row["checkpoint"] for row in rows} - {None}
     found: dict[tuple[int, str], list[Row]] = {}
     for row in rows:
@@ -134,7 +137,7 @@ def _by_model(rows: list[Row]) -> dict[tuple[int, str], list[Row]]:
 
 
 def _counts(found: Mapping[str, Row]) -> dict[str, Any]:
-    """Return the values of the columns in :data:`COUNTS`."""
+    """Return the values of the columns in :data:`COUNTS`, from the result row found for each metric column."""
     utility = next((row for heading, row in found.items() if heading.startswith(_UTILITY)), {})
     asked = next((row for row in found.values() if row["population"] == "requesting"), {})
     people = asked.get("n_people")  # older versions lack it; there, each requesting user has one row
@@ -145,7 +148,7 @@ def _counts(found: Mapping[str, Row]) -> dict[str, Any]:
 def _of_run(record: Record, checkpoint: int) -> dict[str, Any]:
     """Return the columns about the whole run: outcomes of requests, change of the parameters, and costs.
 
-    The amortised costs are NaN except at the last checkpoint.
+    The ratio of the time of retraining to that of all requests (``AMORTISED``) is NaN except at the last checkpoint.
     """
     cost = costs(record)
     if checkpoint != LAST:
@@ -155,7 +158,7 @@ def _of_run(record: Record, checkpoint: int) -> dict[str, Any]:
 
 
 def _of_requests(record: Record) -> list[str]:
-    """Return a remark if no request of a run changed the model, or if some requests timed out or diverged."""
+    """Return a list with a remark if no request changed the model, or if some requests timed out or diverged."""
     count, bad = changed(record), failed(record)
     if count == 0:
         return ["nothing applied"]
@@ -163,9 +166,13 @@ def _of_requests(record: Record) -> list[str]:
 
 
 def _of_rows(found: Mapping[str, Row]) -> list[str]:
-    """Return remarks about a model whose scores are not finite, or whose reference was not trained like the base.
+    """Return remarks about scores that are not finite, and about a reference that was not trained like the base.
 
-    Apart from the forgotten rows, the reference (retrained model) should have been trained exactly like the base model.
+    The reference is the model that distances are measured from, usually the retrained one. Except that the forgotten
+    interactions were left out, it should have been trained exactly like the base model.
+
+    Args:
+        found: heading to the result row of one model.
     """
     utility = [row for heading, row in found.items() if heading.startswith(_UTILITY)]
     broken = any(row["value"] is None and row["n_rows"] for row in utility)

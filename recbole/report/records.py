@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _ROUNDING = 1e-6
 
 Record = dict[str, Any]
-"""The content of a result file: kind of model, configuration, timing, requests and result rows (``metrics``)."""
+"""The content of a result file, read from JSON: kind of model, configuration, timing, outcomes of requests, and rows of
+the result table (key ``metrics``)."""
 
 OF_RUN = (
     "dataset",
@@ -46,7 +47,9 @@ def read_if_there(path: Path) -> Record | None:
 
 
 def read_unlearned(path: str | Path) -> Record:
-    """Read the result file of an unlearning run, and add missing columns with :func:`completed`.
+    """Read the result file of an unlearning run.
+
+    If an earlier version of this program wrote the file, :func:`completed` adds what that version did not write.
 
     Raises:
         UserError: the file cannot be read, or is not the result file of an unlearning run.
@@ -74,10 +77,11 @@ def read_unlearned(path: str | Path) -> Record:
 
 
 def completed(record: Record) -> Record:
-    """Return a copy of a record of an earlier version, with the keys and columns added that this version writes.
+    """Return a copy of a record with the keys and columns added that an earlier version of this program did not write.
 
-    Missing ``dataset``, ``model_class`` and ``seed`` of rows are taken from the record. Other missing columns are None,
-    except that ``reference_twin`` is ``unknown`` in rows with a reference.
+    In result rows, missing values of ``dataset``, ``model_class`` and ``seed`` are taken from the record. Other missing
+    columns are None, except that ``reference_twin`` (whether the model in ``reference`` was trained like the base) is
+    ``unknown`` in rows with a reference.
     """
     full: Record = {"config": {}, "timing": {}, "requests": {}, "dataset": {}} | record
     known = {
@@ -89,23 +93,23 @@ def completed(record: Record) -> Record:
 
 
 def own_rows(record: Record) -> list[Row]:
-    """Return the result rows of a record, without comparisons with references other than the run's retrained model.
+    """Return the result rows of a record that are not comparisons with models other than the run's retrained model.
 
-    Other references are models retrained with other seeds, the retrained model's weights at the epoch selected for the
-    base, and (in runs of ensembles) single models retrained on all retained data.
+    Left out are comparisons with models retrained with other seeds, with the retrained model's weights at the epoch
+    that was selected for the base, and (in runs of ensembles) with single models retrained on all retained data.
     """
     others = {name for yardstick in ("other_seeds", "same_epoch", "monolithic") for name in record.get(yardstick) or ()}
     return [row for row in record["metrics"] if row["reference"] not in others]
 
 
 def forget_set(record: Record) -> str | None:
-    """Return the SHA-256 of the run's forget-set file; None if the record does not contain it."""
+    """Return the SHA-256 of the file that lists the run's deletion requests; None if the record does not contain it."""
     mask = record.get("mask")
     return mask.get("forget_set_sha256") if isinstance(mask, dict) else None
 
 
 def list_lengths(record: Record) -> list[int]:
-    """Return the list lengths that are in the run's ``topk`` and have result rows, ascending."""
+    """Return the list lengths k that are in the run's setting ``topk`` and have result rows, ascending."""
     rows = [row for row in record["metrics"] if row["metric"] not in _OF_FIXED_LENGTH]
     found = {row["k"] for row in rows} - {None}
     asked = set(record["config"].get("topk") or found)
@@ -113,7 +117,7 @@ def list_lengths(record: Record) -> list[int]:
 
 
 def _completed(row: Row, known: Row) -> Row:
-    """Return a copy of a result row with all columns; values that are None are taken from ``known``."""
+    """Return a copy of a result row with all columns; where a value is None, the value in ``known`` is used, if any."""
     nothing: Row = dict.fromkeys([*COLUMNS, *OF_RUN])
     full = nothing | row
     full |= {name: value for name, value in known.items() if full[name] is None}
@@ -123,7 +127,7 @@ def _completed(row: Row, known: Row) -> Row:
 
 
 def _is_row(row: Any) -> bool:
-    """Return whether a value is a result row: a dictionary with the needed columns of the right types."""
+    """Return whether a value can be a row of the result table: a dict with the needed columns of the right types."""
     if not isinstance(row, dict) or not all(name in row for name in _NEEDED):
         return False
     if not isinstance(row["model"], str) or not isinstance(row["metric"], str):
@@ -133,7 +137,10 @@ def _is_row(row: Any) -> bool:
 
 
 def _is_possible(row: Any) -> bool:
-    """Return whether a row's value lies between 0 and 1, if it is a metric of this package and not a difference."""
+    """Return False for a value outside 0 to 1 of a metric of :mod:`recbole.evaluator.metrics`, else True.
+
+    Differences between two models are not checked.
+    """
     if row["metric"] not in METRICS or row["value"] is None or row.get("minus") is not None:
         return True
     return bool(-_ROUNDING <= row["value"] <= 1 + _ROUNDING)

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
 
 ABOUT = ("dataset", "model_class", "scenario", "algorithm", "settings", "checkpoint")
-"""Columns of a line that identify the combined runs and the checkpoint."""
+"""Columns that say which runs (one per seed) a row combines, and at which checkpoint."""
 
 COLUMNS = (*ABOUT, *QUANTITIES)
 
 MINUS = {"minus base": "base", "minus retrained": "retrained"}
-"""Maps each quantity that is a difference between two models with the same seed to the model that is subtracted."""
+"""Name of a difference between two models with the same seed, to the kind of model that is subtracted."""
 
 _KINDS = ("clean", "base", "rebuilt", "unlearned", "retrained")
 _FORGET_SEED, _FRACTION = re.compile(r"_forget_seed_\d+"), re.compile(r"(fraction_[^_]+)")
@@ -34,11 +34,12 @@ Group = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """A table over seeds, with notes.
+    """A table of means over seeds, with notes.
 
     Attributes:
-        table: one row per group of runs, checkpoint, measure, model and quantity; the columns are :data:`COLUMNS`.
-        notes: lines of text with warnings about the interpretation.
+        table: one row per group of combined runs, checkpoint, measure (metric or distance), model and quantity (such as
+            the value, or its difference from the base model's); the columns are :data:`COLUMNS`.
+        notes: lines of text that warn of wrong interpretations.
     """
 
     table: pd.DataFrame
@@ -46,11 +47,11 @@ class OverSeeds:
 
 
 def over_seeds(records: Iterable[Record]) -> OverSeeds | None:
-    """Combine the result files of several seeds.
+    """Combine the results of runs that differ only in the model seed.
 
-    Runs are combined if they have the same data set, model class, forget set, algorithm and hyper-parameters. Metrics
-    need at least two seeds. Distances are also given for a single seed, if it was compared with retrained models of
-    other seeds.
+    Runs are combined if they have the same data set, model class, forget set, algorithm and hyper-parameters. The table
+    contains metrics if there are at least two seeds. It contains distances from retrained models also for a single
+    seed, if this run was compared with models that were retrained with other seeds.
 
     Args:
         records: records from :func:`~recbole.report.records.read_unlearned`. If a group has several records with the
@@ -78,7 +79,7 @@ def over_seeds(records: Iterable[Record]) -> OverSeeds | None:
 
 
 def _group(record: Record) -> Group:
-    """Return the values of a run by which runs are combined."""
+    """Return the values that runs must share to be combined (:data:`Group`), taken from one run's record."""
     row = next(row for row in record["metrics"] if row["model"] == "unlearned")
     scenario = row["scenario"] or ""
     if not _FORGET_SEED.search(scenario):  # the name contains no forget-set seed if this is the run's own seed
@@ -93,7 +94,14 @@ def _checkpoints(of_seed: Mapping[int, Record]) -> list[int]:
 
 
 def _values(of_seed: Mapping[int, Record], checkpoint: int) -> list[dict[str, Any]]:
-    """Return lines with the metrics of all models at a checkpoint, and their paired differences within each seed."""
+    """Return rows of the table over seeds with metrics: of each kind of model, and differences between two kinds.
+
+    A difference is computed for each seed before averaging.
+
+    Args:
+        of_seed: seed to the record of its run.
+        checkpoint: number of the checkpoint, 0 to 3.
+    """
     lines = []
     headings: dict[str, Wanted] = {}
     for record in of_seed.values():
@@ -109,9 +117,14 @@ def _values(of_seed: Mapping[int, Record], checkpoint: int) -> list[dict[str, An
 
 
 def _of_kind(of_seed: Mapping[int, Record], checkpoint: int, kind: str, wanted: Wanted) -> dict[int, float]:
-    """Return the value of a metric for one kind of model, by seed.
+    """Return the value of a metric for one kind of model, by seed; seeds without a value are left out.
 
-    For the model trained without spam (``clean``), which belongs to no checkpoint, ``checkpoint`` is ignored.
+    Args:
+        of_seed: seed to the record of its run.
+        checkpoint: number of the checkpoint, 0 to 3; ignored for the model ``clean`` (trained without spam), which
+            belongs to no checkpoint.
+        kind: the kind of model, such as ``unlearned``.
+        wanted: the values by which the metric's result row is found.
     """
     at = None if kind == "clean" else checkpoint
     found: dict[int, float] = {}
@@ -128,7 +141,16 @@ def _told(about: Mapping[str, Any]) -> str:
 
 
 def _notes(of_seed: Mapping[int, Record], checkpoint: int, lines: Iterable[dict[str, Any]]) -> list[str]:
-    """Return notes about the distances at a checkpoint: on low coupling, and on different selected epochs."""
+    """Return notes that warn of distances at a checkpoint that are easily misread.
+
+    There is a note on low coupling (base and retrained with the same seed are hardly closer to each other than models
+    with different seeds), and one on base and retrained models that validation selected at very different epochs.
+
+    Args:
+        of_seed: seed to the record of its run.
+        checkpoint: number of the checkpoint, 0 to 3.
+        lines: the rows that :func:`~recbole.report.closeness.closeness` returned.
+    """
     found = list(lines)
     notes = []
     low = ", ".join(f"{value:.2f} ({heading})" for heading, value in chaotic(found).items())
@@ -148,7 +170,11 @@ def _notes(of_seed: Mapping[int, Record], checkpoint: int, lines: Iterable[dict[
 
 
 def _apart(groups: Mapping[Group, Mapping[int, Record]]) -> list[str]:
-    """Return notes about runs that are not combined because each seed has its own forget set."""
+    """Return notes about runs that were not combined because each seed has its own forget set.
+
+    Args:
+        groups: the values that combined runs share, to the record of each seed.
+    """
     alike: dict[Group, set[int]] = {}
     for group, of_seed in groups.items():
         key = (*group[:2], _FORGET_SEED.sub("", group[2]), *group[3:-1])

@@ -12,7 +12,7 @@ from recbole.report.seeds import ABOUT, MINUS
 from recbole.report.tables import as_short_text
 
 CLOSENESS, VALUES = (COUPLED, SAME_EPOCH, EXCESS, COUPLING), ("value", *MINUS)
-"""The quantities that are columns of the two printed tables."""
+"""The columns of the two printed tables: those of distances between models, and those of metrics."""
 
 _MODELS = ("clean", "base", "rebuilt", "unlearned", "retrained", OTHER_SEED)
 _OF_RUNS = ("algorithm", "settings")
@@ -41,10 +41,13 @@ minus base, minus retrained: paired difference within each seed."""
 
 
 def tables(table: pd.DataFrame) -> list[str]:
-    """Return the texts of up to two tables, for distances and for metrics; a table without rows is left out.
+    """Return the table over seeds as text: a table of distances at all checkpoints, and one of metrics at the last.
 
     Args:
         table: the table of an :class:`~recbole.report.seeds.OverSeeds`.
+
+    Returns:
+        One text per table; a table without rows is left out.
     """
     last = table.groupby([*ABOUT[:-1]], dropna=False)["checkpoint"].transform("max")
     of_closeness = table[table["quantity"].isin(CLOSENESS)].rename(columns={"measure": "distance"})
@@ -55,14 +58,15 @@ def tables(table: pd.DataFrame) -> list[str]:
 
 
 def _told(table: pd.DataFrame, what: str, quantities: Sequence[str]) -> pd.DataFrame:
-    """Return a table with one row per model and one column per quantity.
+    """Return a table for printing, with one row per model and distance (or metric) and one column per quantity.
 
-    Models other than unlearned ones do not depend on the algorithm, so they are listed once.
+    Models other than unlearned ones do not depend on the unlearning algorithm, so they are listed once.
 
     Args:
-        table: rows with the columns :data:`~recbole.report.seeds.COLUMNS`.
-        what: the column with the name of the distance or metric.
-        quantities: the quantities to show.
+        table: rows with the columns :data:`~recbole.report.seeds.COLUMNS`, one per quantity, with ``measure`` renamed
+            to ``what``.
+        what: ``distance`` or ``measure``, the column with the name of the distance or metric.
+        quantities: the quantities that become columns, such as ``coupled`` or ``minus base``.
     """
     key = [*ABOUT, what, "model"]
     numbers = zip(table["mean"], table["low"], table["high"], strict=True)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 OfSeeds = Mapping[int, float]
-"""Seed to value."""
+"""Seed of a run to the value that this run has."""
 
 QUANTITIES = ("measure", "model", "quantity", "seeds", "mean", "low", "high")
 """Columns of a line: the metric or distance, the model, the quantity (such as ``value`` or ``excess``), the number of
@@ -30,7 +30,17 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def line(measure: str, model: str, quantity: str, of_seeds: OfSeeds) -> list[dict[str, Any]]:
-    """Return a list with one line (columns :data:`QUANTITIES`) for a quantity; an empty list if no seed has a value."""
+    """Return one row of the table over seeds, with the mean over seeds and its interval, as a list.
+
+    Args:
+        measure: name of the metric or distance.
+        model: kind of model.
+        quantity: what is averaged, such as ``value`` or ``minus base``.
+        of_seeds: the numbers to average, by seed.
+
+    Returns:
+        A list with one dict, whose keys are the columns :data:`QUANTITIES`; an empty list if there are no numbers.
+    """
     values = [of_seeds[seed] for seed in sorted(of_seeds)]
     if not values:
         return []

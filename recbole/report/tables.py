@@ -26,11 +26,11 @@ def as_text(table: pd.DataFrame) -> str:
 
 
 def as_short_text(table: pd.DataFrame, once: Collection[str]) -> str:
-    """Return a table as text without empty columns; constant columns are printed once, in a line above it.
+    """Return a table as text, without empty columns and with constant columns moved into a line above the table.
 
     Args:
         table: the table.
-        once: the columns that are moved above the table if they have the same value in all rows.
+        once: names of columns. Those that have the same value in all rows are printed only above the table.
     """
     empty = [name for name in table if (table[name].isna() | table[name].isin([""])).all()]
     single = [name for name in once if name not in empty and table[name].nunique(dropna=False) == 1]
@@ -64,14 +64,14 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def check_own_table(path: str | Path, beginnings: Collection[str]) -> None:
-    """Check that a .csv file can be written, and that an existing file is an earlier table of this program.
+    """Check that a .csv file can be written, and that a file that would be replaced is a table of this program.
 
     Args:
         path: the .csv file to write.
-        beginnings: possible beginnings of the first line of such a table.
+        beginnings: texts with which the first line of such a table can begin.
 
     Raises:
-        UserError: the file exists and is not such a table, or it cannot be written.
+        UserError: the file exists and is no table of this program, or it cannot be written.
     """
     check_replaceable(path, "|".join(map(re.escape, beginnings)), "table")
 

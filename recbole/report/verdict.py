@@ -1,4 +1,4 @@
-"""The verdict on an unlearning run: codes for common problems, and texts that explain them and suggest remedies."""
+"""The verdict on an unlearning run: codes for common problems, and texts that explain them and say what to try."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NOTHING_CHANGED, UTILITY_LOST = "nothing_changed", "utility_lost"
 ALL_DIVERGED, NOTHING_TO_FORGET = "all_diverged", "nothing_to_forget"
 
 TOLERATED = 0.05
-"""Largest loss of NDCG@10, as a share of the base model's NDCG@10, that does not count as lost utility."""
+"""Largest loss of NDCG@10 that does not count as lost utility, as a share of the base model's NDCG@10."""
 
 SMALLEST = 0.1
-"""Smallest change in log-odds, as a share of the difference between base and retrained, that counts as a change."""
+"""Smallest change in log-odds that counts as a change, as a share of the difference between base and retrained."""
 
 _FORGETTING = ("forgotten_log_odds", "forgotten_log2_rank")
 _EXPOSURE = "avg_forgotten_per_user"
@@ -42,15 +42,17 @@ _PLAIN = {
 
 
 def verdict(record: Record) -> list[str]:
-    """Return codes for the problems of an unlearning run.
+    """Return codes for the problems of an unlearning run, judged after the last request.
 
     Args:
         record: the record of the run with its result rows.
 
     Returns:
-        The codes among ``nothing_changed``, ``utility_lost``, ``all_diverged`` and ``nothing_to_forget`` that apply
-        after the last request. A code whose condition cannot be checked with this record is left out.
-        ``nothing_changed`` is not returned together with ``all_diverged``.
+        Those of the following codes that apply. Codes that cannot be checked with this record are left out.
+            ``nothing_changed``: no request changed the model, or the results hardly differ from those before unlearning
+            (not returned together with ``all_diverged``); ``utility_lost``: NDCG@10 is much lower than the base
+            model's; ``all_diverged``: every request that required work diverged; ``nothing_to_forget``: the model
+            retrained without the forgotten interactions does not differ from the base on them.
     """
     record = completed(record | {"metrics": record["metrics"] or []})
     models = _last(own_rows(record))
@@ -65,11 +67,11 @@ def verdict(record: Record) -> list[str]:
 
 
 def say(codes: Iterable[str], causes: Sequence[str] = ()) -> str:
-    """Return a text that explains a verdict and suggests remedies, one line per code; empty without codes.
+    """Return a text that explains a verdict and says what to try, one line per code; empty without codes.
 
     Args:
-        codes: the codes that :func:`verdict` returns.
-        causes: why requests diverged, one text per request; the first is added to the line about ``all_diverged``.
+        codes: the codes that :func:`verdict` returned.
+        causes: why requests diverged, one text per request. The first one is added to the line about ``all_diverged``.
     """
     told = f" The first one: {causes[0]}." if causes else ""
     return "\n".join(_PLAIN[code] + (told if code == ALL_DIVERGED else "") for code in codes)
@@ -86,7 +88,7 @@ def _last(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def _all_diverged(record: Record) -> bool:
-    """Return whether some requests diverged and all others were skipped."""
+    """Return whether some requests diverged, and none changed the model or timed out."""
     requests = record["requests"]
     diverged = requests.get("diverged", 0)
     return bool(diverged) and changed(record) == 0 and not requests.get("timeout", 0)
@@ -95,9 +97,14 @@ def _all_diverged(record: Record) -> bool:
 def _nothing_changed(record: Record, models: dict[str, list[Row]]) -> bool:
     """Return whether no request changed the model, or the results hardly differ from those before unlearning.
 
-    The model before unlearning is ``rebuilt`` (the base model with its graph rebuilt without the forgotten rows), if
-    the record has one, else ``base``. Results hardly differ if all metrics of ranked lists are equal to four digits, or
-    if the log-odds of forgotten training pairs changed by less than a tenth of the difference to the retrained model.
+    The model before unlearning is ``rebuilt`` (the base model with its graph rebuilt without the forgotten
+    interactions) if the record has one, else ``base``. Results hardly differ if all metrics of ranked lists are equal
+    to four digits. They also hardly differ if the log-odds of the forgotten user-item pairs in the training data
+    changed by less than :data:`SMALLEST` of the difference between the model before unlearning and the retrained model.
+
+    Args:
+        record: the record of the run.
+        models: kind of model to its result rows at the last checkpoint.
     """
     kinds = ("rebuilt" if "rebuilt" in models else "base", "unlearned", "retrained")
     before, ours, retrained = (_values(models.get(kind, [])) for kind in kinds)
@@ -111,9 +118,14 @@ def _nothing_changed(record: Record, models: dict[str, list[Row]]) -> bool:
 
 
 def _utility_lost(record: Record, models: dict[str, list[Row]]) -> bool:
-    """Return whether NDCG@10 is more than :data:`TOLERATED` below the base model's, or NaN only for the unlearned one.
+    """Return whether the unlearned model's NDCG@10 is much lower than the base model's.
 
-    False if the record has no NDCG@10 of one of the two models, or that of the base model is NaN.
+    Much lower means by more than the share :data:`TOLERATED`. NaN for the unlearned model alone counts as lost, too.
+    False if the record lacks the NDCG@10 of one of the two models, or if the base model's is NaN.
+
+    Args:
+        record: the record of the run.
+        models: kind of model to its result rows at the last checkpoint.
     """
     wanted = ndcg(10, spam=bool(record.get("spam")))
     found = [matching(models.get(kind, []), wanted) for kind in ("unlearned", "base")]
@@ -124,10 +136,16 @@ def _utility_lost(record: Record, models: dict[str, list[Row]]) -> bool:
 
 
 def _nothing_to_forget(record: Record, models: dict[str, list[Row]]) -> bool:
-    """Return whether the requests contain no training rows, or base and retrained do not differ on forgotten pairs.
+    """Return whether base and retrained do not differ on the forgotten user-item pairs.
 
-    They do not differ if the intervals of their paired differences on forgotten training pairs contain 0. If there are
-    no intervals, they do not differ if all known metrics of forgotten pairs are equal.
+    This is so if the record counts all requests as ``idle`` (without any training data). Otherwise it is so if, for the
+    log-odds and the log2 rank of forgotten pairs from the training data, the 95 % interval of the difference between
+    base and retrained contains 0. If the record has no such intervals, it is so if both models have the same values in
+    all metrics of forgotten pairs.
+
+    Args:
+        record: the record of the run.
+        models: kind of model to its result rows at the last checkpoint.
     """
     requests = record["requests"]
     if requests.get("total") and requests.get("idle") == requests["total"]:
@@ -150,6 +168,6 @@ def _nothing_to_forget(record: Record, models: dict[str, list[Row]]) -> bool:
 
 
 def _values(rows: Iterable[Row]) -> dict[tuple[object, ...], float]:
-    """Return the known values of result rows, without differences, by their split, view, ..., metric and k."""
+    """Return the values of result rows by the columns in ``_ABOUT``, without NaN and without differences of models."""
     own = [row for row in rows if row["minus"] is None and row["value"] is not None]
     return {tuple(row[name] for name in _ABOUT): row["value"] for row in own if not math.isnan(row["value"])}

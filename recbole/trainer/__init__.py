@@ -1,4 +1,4 @@
-"""Training of models, and their checkpoints and snapshots on disk.
+"""Training of models, and the files that store trained models (checkpoints) and unfinished runs (snapshots).
 
 :class:`TrainingLoop` is the training loop of this package. RecBole's ``Trainer`` and ``HyperTuning`` can be imported
 from here, too; they are loaded from :mod:`recbole.doors` on first use.

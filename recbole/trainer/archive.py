@@ -2,8 +2,9 @@
 
 A checkpoint is a zip archive of uncompressed members: a pickle, and the bytes of each tensor storage. Every member is
 compared with its CRC-32 checksum in the archive. If the ``.json`` record next to the file contains a SHA-256, the file
-is compared with that too. The pickle's instructions are inspected before it is loaded, and the loaded values
-afterwards. So no loaded object is much larger than the file, and no tensor refers to bytes outside its storage.
+is compared with this SHA-256 too. The pickle's instructions are checked before the pickle is loaded, and the loaded
+values afterwards. Therefore no loaded object is much larger than the file, and no tensor refers to bytes outside its
+storage.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ import torch
 from recbole.utils import UserError, read_json
 
 SHA256 = "file_sha256"
-"""Key of a ``.json`` record for the SHA-256 of the checkpoint next to it."""
+"""The key under which a ``.json`` record contains the SHA-256 of the checkpoint next to it."""
 
 _BLOCK = 2**20
 _HEADER = struct.Struct("<4s22xHH")  # header of a member: signature, lengths of name and extra field
@@ -38,22 +39,25 @@ _CHEAP = frozenset({
 })  # fmt: skip
 _PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _LOOK_UP = frozenset({"STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"})
-"""Pickle instructions that look up a global whose name is not part of the instruction."""
+"""Pickle instructions that look up a Python global (a class or function) whose name is not part of the instruction."""
 
 _DEEPEST, _MOST_PARTS = 64, 2**22
-"""Largest depth of nested values, and largest number of them; a shared value counts each time it occurs."""
+"""Largest depth of nested values, and largest number of values; a value that occurs several times counts each time."""
 
 _LONGEST_NUMBER = 64  # bits
 _RACY = 1.0
-"""Files changed less than this many seconds ago are checked again: a second write may leave the modification time."""
+"""A file that changed less than this many seconds ago is checked again at the next call.
+
+A second change within so short a time may leave the modification time, and so go unnoticed.
+"""
 
 _sound: dict[Path, tuple[tuple[int, ...], frozenset[str]]] = {}
-"""Files already checked: path to ``((device, inode, size, mtime_ns), names that the pickle looks up)``."""
+"""Files already checked: path to ``((device, inode, size, mtime_ns), Python globals that the pickle looks up)``."""
 
 
 @dataclass(frozen=True)
 class _Member:
-    """A member of a zip archive: name, offset of its bytes in the file, size in bytes, and CRC-32."""
+    """A member of a zip archive: its name, the offset of its bytes in the file, its size in bytes, and its CRC-32."""
 
     name: str
     start: int
@@ -62,9 +66,12 @@ class _Member:
 
 
 def checked_archive(path: Path) -> frozenset[str]:
-    """Read and check a checkpoint file, and return the Python globals that its pickle looks up, as ``module name``.
+    """Read and check a checkpoint file, without loading what it contains.
 
     A file that this process has checked before and that has not changed since is not read again.
+
+    Returns:
+        The Python globals (classes and functions) that the file's pickle looks up, as texts ``module name``.
 
     Raises:
         UserError: the file is not an uncompressed zip archive with one pickle, is damaged, or its SHA-256 differs from
@@ -94,7 +101,11 @@ def checked_archive(path: Path) -> frozenset[str]:
 
 
 def _expected(path: Path) -> str | None:
-    """Return the SHA-256 in the ``.json`` record next to a checkpoint; None without a record or without this key."""
+    """Return the SHA-256 in the ``.json`` record next to a checkpoint; None if there is no record or no SHA-256 in it.
+
+    Raises:
+        UserError: the record cannot be read, or its entry is not a text.
+    """
     record = path.with_suffix(".json")
     if path.suffix != ".pth" or not record.exists():
         return None
@@ -111,7 +122,17 @@ def _sha256(path: Path) -> str:
 
 
 def _members(archive: zipfile.ZipFile, file: IO[bytes], size: int) -> Iterator[_Member]:
-    """Yield the members by offset; raise a ValueError if one is compressed, encrypted, misplaced or overlapping."""
+    """Yield the members of a zip archive in the order of their offsets.
+
+    Args:
+        archive: the archive.
+        file: the file of the archive, open for reading.
+        size: the file's size in bytes.
+
+    Raises:
+        ValueError: two members have the same name, or a member is compressed, encrypted, overlaps another one, or is
+            not where the archive's directory says.
+    """
     listed = sorted(archive.infolist(), key=lambda info: info.header_offset)
     if len({info.filename for info in listed}) < len(listed):
         raise ValueError("two members have the same name")
@@ -129,7 +150,11 @@ def _members(archive: zipfile.ZipFile, file: IO[bytes], size: int) -> Iterator[_
 
 
 def _read(members: list[_Member], file: IO[bytes]) -> bytes:
-    """Compare every member with its CRC-32, and return the bytes of the pickle; a mismatch raises a ValueError."""
+    """Compare every member with its CRC-32, and return the bytes of the member ``data.pkl`` (the pickle).
+
+    Raises:
+        ValueError: a member does not have its CRC-32, or there is not exactly one pickle of acceptable size.
+    """
     pickled = [member for member in members if member.name.endswith("/data.pkl")]
     if len(pickled) != 1 or pickled[0].size > _MOST_PICKLED:
         raise ValueError(f"it has {len(pickled)} members data.pkl, not one of at most {_MOST_PICKLED // 2**20} MiB")
@@ -145,10 +170,13 @@ def _read(members: list[_Member], file: IO[bytes]) -> bytes:
 
 
 def _looked_up(pickled: bytes) -> frozenset[str]:
-    """Return the globals that a pickle looks up, as ``module name``, without unpickling it.
+    """Return the Python globals (classes and functions) that a pickle looks up, as ``module name``, without unpickling.
+
+    If an instruction does not contain the global's name, the instruction's own name is returned instead.
 
     Raises:
-        ValueError: the pickle would build too many objects, or stores one under a memo number that skips numbers.
+        ValueError: the pickle would build too many objects, or it numbers an object in its memo (the table of objects
+            to refer to) so that lower numbers stay unused, for which the unpickler would allocate memory.
     """
     names, built, puts = set(), 0, 0
     for step, argument, _ in pickletools.genops(pickled):
@@ -170,8 +198,9 @@ def check_content(content: Any, path: Path) -> dict[str, Any]:
     """Check that a loaded checkpoint is a dictionary of plain values and plain tensors, and return it unchanged.
 
     Raises:
-        UserError: the content is not a dictionary, has a value that contains itself, has too many or too deeply nested
-            values, or has a tensor that is sparse, complex, quantised or larger than its storage.
+        UserError: the content is not a dictionary, or contains a value that contains itself, too many or too deeply
+            nested values, an integer of more than 64 bits, a text that is not valid Unicode, or a tensor that is
+            sparse, complex, quantised or larger than its storage.
     """
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a checkpoint, but a {type(content).__name__}")
@@ -183,12 +212,15 @@ def check_content(content: Any, path: Path) -> dict[str, Any]:
 
 
 def _count(value: Any, depth: int, known: dict[int, int | None]) -> int:
-    """Return the number of nested values, counting ``value`` itself; raise a ValueError for values to refuse.
+    """Return how many values a value in a checkpoint consists of: itself and all values nested in it.
 
     Args:
-        value: a value in the checkpoint.
-        depth: how many containers enclose it.
-        known: ``id`` of each container visited so far to its number of values; None while it is being counted.
+        value: the value.
+        depth: how many containers enclose the value.
+        known: ``id`` of each container visited so far to the number of values in it; None while they are being counted.
+
+    Raises:
+        ValueError: the value is to be refused, see :func:`check_content`.
     """
     if isinstance(value, torch.Tensor):
         _check_tensor(value)

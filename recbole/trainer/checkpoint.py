@@ -1,4 +1,4 @@
-"""Checkpoints: tensors and plain metadata, written atomically, and read without executing code from the file."""
+"""Checkpoint files: tensors and plain metadata, written atomically, and read without executing code from the file."""
 
 import hashlib
 import sys
@@ -19,7 +19,8 @@ from recbole.utils import UserError, atomic_write, sha256_of_file
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
     """Write a dictionary of tensors and plain values to a file atomically, without copying the tensors in memory.
 
-    Equal dictionaries give identical bytes. If an older ``.pth`` is replaced, its ``.json`` record is deleted as well.
+    Equal dictionaries give identical bytes. If a ``.pth`` file is replaced, the ``.json`` record of the old file is
+    deleted as well.
 
     Raises:
         UserError: the disk is full or the folder cannot be written to; an older file stays unchanged.
@@ -44,16 +45,17 @@ _written: dict[Path, str] = {}
 def sha256_of_checkpoint(path: Path) -> str:
     """Return the SHA-256 (hexadecimal) of a checkpoint file.
 
-    If this process wrote the file, it is the SHA-256 of the bytes that were written, so that later damage is noticed.
+    If this process wrote the file, the result is the SHA-256 of the bytes that were written, even if the file has been
+    damaged since. A record with this SHA-256 then reveals the damage.
     """
     return _written.get(path.absolute()) or sha256_of_file(path)
 
 
 def _unshared(value: Any) -> Any:
-    """Return a copy of nested containers in which no container is shared and equal strings are one object.
+    """Return a copy of nested containers in which no container occurs twice and equal strings are the same object.
 
-    A pickle records which objects are shared, and reading a snapshot changes that. Without this step, equal values
-    could give different bytes.
+    A pickle records where the same object occurs several times, and reading a snapshot changes which objects are the
+    same. Without this step, equal values could give different bytes.
     """
     if isinstance(value, dict):
         return {_unshared(key): _unshared(part) for key, part in value.items()}
@@ -71,8 +73,8 @@ def save_unlearned(
         path: the file.
         released: ``state_dict`` and ``other_parameter`` of the model that the algorithm releases.
         config: the run's configuration.
-        last_request: index (from 0) of the last processed request; stored under the key ``epoch``.
-        meta: metadata of the checkpoint (:meth:`State.meta`).
+        last_request: index (from 0) of the last processed deletion request; stored under the key ``epoch``.
+        meta: metadata of the checkpoint, from :meth:`State.meta`.
     """
     save_checkpoint(path, {
         "config": config.as_dict(),
@@ -87,9 +89,9 @@ def save_unlearned(
 
 
 class _Stream:
-    """A file that hashes what is written, and stores the OSError of a failed write.
+    """A file object that computes the SHA-256 of what is written, and stores the OSError of a failed write.
 
-    ``torch.save`` raises a RuntimeError instead of the OSError, so the caller reads it from :attr:`error`.
+    ``torch.save`` replaces an OSError by a RuntimeError; the caller finds the original error in :attr:`error`.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -113,8 +115,11 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
 
     The whole file is read once and checked (:mod:`recbole.trainer.archive`). The tensors of files written by this
-    program are then memory-mapped, so only tensors that are used take memory. Files written by RecBole or ERASE can be
-    read as well; the returned dictionary then contains ``original: True``.
+    program are then memory-mapped, so only tensors that are used take memory.
+
+    Returns:
+        The file's dictionary. Files written by RecBole or ERASE can be read as well. For them the dictionary contains
+        ``original: True``.
 
     Raises:
         UserError: the file is missing, damaged, not a checkpoint, would execute code, or its SHA-256 differs from that
@@ -140,7 +145,7 @@ _OURS = frozenset({
     "torch._utils _rebuild_parameter",
     *(f"torch {name}" for name in STORAGES),
 })  # fmt: skip
-"""The globals (``module name``) that the pickle of a file written by this program may look up."""
+"""The Python globals, as ``module name``, that the pickle of a file written by this program may look up."""
 
 
 def _first_line(error: Exception) -> str:
@@ -149,7 +154,9 @@ def _first_line(error: Exception) -> str:
 
 
 def check_weights(own: Mapping[str, torch.Tensor], checkpoint: dict[str, Any], path: str | Path, kind: str) -> None:
-    """Check that a checkpoint contains all parameters of a model, with the same shapes and kinds of dtype.
+    """Check that a checkpoint contains all entries of a model's ``state_dict``, with the same shapes.
+
+    The dtypes must be equal, too, except that all floating-point dtypes are accepted for each other.
 
     Args:
         own: ``state_dict`` of the model, or of another model with the same settings and data.
@@ -158,7 +165,7 @@ def check_weights(own: Mapping[str, torch.Tensor], checkpoint: dict[str, Any], p
         kind: name of the model's class, for error messages.
 
     Raises:
-        UserError: a parameter is missing or has another shape or dtype; the message names the first one.
+        UserError: an entry is missing or has another shape or dtype; the message names the first such entry.
     """
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict):
@@ -176,12 +183,15 @@ def check_weights(own: Mapping[str, torch.Tensor], checkpoint: dict[str, Any], p
 
 
 def _same_kind(one: torch.dtype, other: torch.dtype) -> bool:
-    """Return whether the dtypes are compatible: both floating point, or equal."""
+    """Return whether two dtypes are equal or both are floating-point dtypes."""
     return one == other or (one.is_floating_point and other.is_floating_point)
 
 
 def load_weights(model: AbstractRecommender, checkpoint: dict[str, Any], path: str | Path) -> None:
-    """Load a checkpoint's parameters into a model, and ``other_parameter`` too if this program wrote the file.
+    """Load a checkpoint's parameters into a model.
+
+    If this program wrote the file, the entry ``other_parameter`` is loaded too: what the model stores besides its
+    ``state_dict``, such as what was fitted in closed form.
 
     Args:
         model: the model, changed in place.
@@ -189,7 +199,7 @@ def load_weights(model: AbstractRecommender, checkpoint: dict[str, Any], path: s
         path: the checkpoint file, for error messages.
 
     Raises:
-        UserError: a parameter is missing or has another shape (the message names the first one), or
+        UserError: a parameter is missing or has another shape or dtype (the message names the first one), or
             ``other_parameter`` does not fit the model.
     """
     if isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict):

@@ -1,7 +1,8 @@
-"""Which random draws in training are keyed by example.
+"""Which random draws two models share if they are trained with the same seed on partly different interactions.
 
-A draw that is keyed by example depends only on the seed, the epoch and the example. So models that are trained with the
-same seed, but after forgetting different rows, share these draws for the examples that both retain.
+A model shares a draw if the draw depends only on the seed, the epoch and the training example (it is *keyed* by the
+example). Two models that are trained after forgetting different interactions then use the same random numbers for all
+examples that both are trained on.
 """
 
 from torch import nn
@@ -13,17 +14,17 @@ from recbole.model.keyed_dropout import KeyedDropout
 
 
 def coupled(config: Config, model: AbstractRecommender) -> list[str]:
-    """Return the kinds of random draws that a model shares with models trained on other rows with the same seed.
+    """Return which random draws a model shares with models that are trained with the same seed on other interactions.
 
     Args:
-        config: its ``train_neg_sample_args`` is read.
-        model: the model, trained on any rows.
+        config: the setting ``train_neg_sample_args`` is read.
+        model: the model.
 
     Returns:
-        The names among ``order``, ``negatives``, ``dropout`` and ``initial values`` of the draws that are keyed by
-        example (initial values: by table row). ``negatives`` is listed only if negatives are sampled. ``dropout`` is
-        listed only if the model has dropout and all of it is :class:`KeyedDropout`; other dropout is seeded per batch
-        and depends on the batch size. The list is empty for a model that is not trained by gradient.
+        Those of the following names that apply; none for a model that is not trained by gradient. ``order``: the order
+        of the examples. ``negatives``: the negative items, if negatives are sampled. ``dropout``: the dropout masks, if
+        the model has dropout and all of it is :class:`KeyedDropout`; other dropout is seeded per batch and depends on
+        the batch size. ``initial values``: the initial values of the parameters.
     """
     if not model.trainable:
         return []
@@ -38,13 +39,16 @@ def coupled(config: Config, model: AbstractRecommender) -> list[str]:
 
 
 def _has_keyed_dropout_alone(model: nn.Module) -> bool:
-    """Return whether the model has dropout and all of it is :class:`KeyedDropout`."""
+    """Return whether the model has dropout, and every dropout layer is a :class:`KeyedDropout`."""
     keyed = [layer for layer in model.modules() if isinstance(layer, KeyedDropout) and layer.p]
     return bool(keyed) and not any(map(_is_foreign, model.modules()))
 
 
 def _is_foreign(layer: nn.Module) -> bool:
-    """Return whether a layer draws dropout from PyTorch's generator; classes named ``...Dropout`` count as well."""
+    """Return whether a layer draws dropout masks from PyTorch's generator.
+
+    Layers of any class whose name ends with ``Dropout`` count too, except :class:`KeyedDropout`.
+    """
     if isinstance(layer, KeyedDropout):
         return False
     if isinstance(layer, (nn.RNNBase, nn.MultiheadAttention)):

@@ -1,4 +1,4 @@
-"""RecBole's module for hyper-parameter search, loaded from :mod:`recbole.doors.tuning` on first use."""
+"""Offers ``HyperTuning`` (hyper-parameter search) under RecBole's module name; it is loaded on first use."""
 
 from recbole.utils.on_demand import from_modules
 

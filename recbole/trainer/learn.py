@@ -1,7 +1,7 @@
 """Train a model for a state, save it, and load it again.
 
-A :class:`~recbole.trainer.state.State` says which rows are forgotten and in which file the model is stored. Retraining
-is training for a state with forgotten rows.
+A :class:`~recbole.trainer.state.State` says which data the model is trained on, which interactions (rows of the log) it
+has forgotten, and in which file it is stored. Retraining is training for a state with forgotten rows.
 """
 
 import logging
@@ -39,8 +39,10 @@ class Learned:
     Attributes:
         model: the model, on its device, in evaluation mode.
         progress: epochs, losses, times and validation results of the training.
-        building: wall and CPU seconds for constructing the model, including the fit of models that are fitted then.
-        also: whether the weights of a second epoch were stored too; see :func:`learn`.
+        building: wall-clock and CPU seconds for constructing the model. Models with a closed-form solution are fitted
+            then.
+        also: whether training reached the second epoch whose weights were to be kept (argument ``also`` of
+            :func:`learn`).
     """
 
     model: AbstractRecommender
@@ -50,7 +52,7 @@ class Learned:
 
     @property
     def timing(self) -> dict[str, Any]:
-        """Entries for the ``.json`` record: wall and CPU seconds, epochs, why training stopped, and best validation."""
+        """Entries for the model's ``.json`` record: seconds, epochs, why training stopped, best validation results."""
         progress, (wall, cpu) = self.progress, self.building
         return {
             "fit_seconds": wall + sum(progress.epoch_seconds) + sum(progress.valid_seconds),
@@ -65,10 +67,10 @@ class Learned:
 
 
 def new_model(run: Run, state: State) -> AbstractRecommender:
-    """Return an untrained model for the state's data, on its device, initialised from the run's seed.
+    """Return an untrained model for the state's data, on its device, with initial values drawn with the run's seed.
 
-    Injected rows (spam) do not change the initial values of genuine users and items: these values are the same as in a
-    model built on the clean data, which have no injected rows.
+    Injected rows (spam) do not change the initial values of genuine users and items. These values are the same as in a
+    model that is built on the data without injected rows.
     """
     model = _drawn(run, state.data, run.config["seed"])
     if state.dataset.clean is not None and model.trainable:
@@ -78,16 +80,22 @@ def new_model(run: Run, state: State) -> AbstractRecommender:
 
 
 def _drawn(run: Run, data: Dataset, seed: int) -> AbstractRecommender:
-    """Return a model for the data with random initial values from the seed, on its device."""
+    """Return a new model for the data, on its device, with initial values drawn with the given seed."""
     config = run.config
     init_seed(seed, config["reproducibility"], config["device"])
     return run.model_class(config, data).to(config["device"])
 
 
 def _start_clean(run: Run, clean: Dataset, model: AbstractRecommender) -> None:
-    """Overwrite a model's initial values in place: as on the clean data, with further draws for injected users.
+    """Set the initial values of genuine users and items to those of a model built on the data without injected rows.
 
-    The further draws are rows of tables of the clean size, so they have the same distribution as the clean rows.
+    Tables that are longer because of injected users get further rows. These are taken from further random tables of the
+    original size, so they have the same distribution as the other rows.
+
+    Args:
+        run: settings and the model's class.
+        clean: the data without injected rows.
+        model: the model built on all data, changed in place.
     """
     seed, first = run.config["seed"], dict(_drawn(run, clean, run.config["seed"]).named_parameters())
     tables = {name: values for name, values in model.named_parameters() if name not in model.entry_tables}
@@ -117,14 +125,15 @@ def learn(
 
     Args:
         run: settings and the model's class.
-        state: the data to train on, the mask, and the file to write.
-        deadline: no epoch starts that would end after it; None means ``max_training_hours`` from now.
-        resume: the snapshot file from which a killed run resumes; None for no snapshots. The caller deletes the file
+        state: the data to train on, the mask of forgotten rows, and the file to write.
+        deadline: the time limit; an epoch that would probably end later is not started. None means
+            ``max_training_hours`` from now.
+        resume: the snapshot file, from which a killed run resumes; None for no snapshots. The caller deletes the file
             once all results are written.
         board: TensorBoard writer, or None.
-        also: ``(second state, epoch)``: the weights of this epoch (from 0) are saved in the second state's file, in
-            addition to the best epoch's in the first. None saves only the best epoch's.
-        build: returns the untrained model.
+        also: ``(second state, epoch)``: besides the weights of the best epoch, those of this epoch (from 0) are saved,
+            in the file of the second state. None saves only the weights of the best epoch.
+        build: function that returns the untrained model.
 
     Raises:
         UserError: training diverged, or the file cannot be written.
@@ -151,14 +160,14 @@ def learn(
 def save_weights(
     state: State, epoch: int, run: Run, weights: dict[str, torch.Tensor], more: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a checkpoint without optimizer state, for a model that is not trained further.
+    """Write a checkpoint file for given weights, without optimizer state.
 
     Args:
         state: the model's state, with a file.
-        epoch: the epoch of the weights, from 0, as stored in the file; -1 if they belong to no epoch.
+        epoch: the epoch (from 0) after which the model had these weights; -1 for none. It is stored in the file.
         run: settings and the model's class.
         weights: the model's ``state_dict``.
-        more: further metadata of plain values.
+        more: further entries of the file's metadata; plain values.
     """
     logger.info("Saving current: %s", state.file)
     save_checkpoint(state.file, {
@@ -174,7 +183,7 @@ def save_weights(
 
 
 def save_trained(run: Run, state: State, trainer: TrainingLoop) -> None:
-    """Write the best weights of a finished training, and the optimizer state of that epoch, to the state's file."""
+    """Write the weights and the optimizer state of the best epoch of a finished training to the state's file."""
     best = trainer.best_state or {}
     save_checkpoint(state.file, {
         "config": run.config.as_dict(),
@@ -189,18 +198,21 @@ def save_trained(run: Run, state: State, trainer: TrainingLoop) -> None:
 
 
 def load(run: Run, state: State, stored: Stored | None = None) -> AbstractRecommender:
-    """Load a trained model. Parts that it derives from the data, such as a graph, are built from the retained rows.
+    """Load a trained model from its checkpoint.
+
+    What the model derives from the data, such as a graph, is computed from the rows that the state has not forgotten.
 
     Args:
         run: settings and the model's class.
-        state: the data and mask that the checkpoint must belong to.
-        stored: the checkpoint's content; by default it is read from the state's file.
+        state: the data and the mask of forgotten rows that the checkpoint must belong to.
+        stored: the checkpoint's content; None reads it from the state's file.
 
     Returns:
         The model, on its device, in evaluation mode.
 
     Raises:
-        UserError: the checkpoint belongs to other data or another mask, or its tensors have other shapes.
+        UserError: the checkpoint belongs to other data or to another mask, or its tensors have other shapes than the
+            model's.
     """
     stored = Stored.read(state.file) if stored is None else stored
     model = new_model(run, state)
@@ -215,15 +227,15 @@ def load(run: Run, state: State, stored: Stored | None = None) -> AbstractRecomm
 def check(state: State, stored: Stored, like: AbstractRecommender) -> None:
     """Check, before any work starts, that :func:`load` will accept a checkpoint.
 
-    Shapes are not checked for models that resize their parameters to the file (:meth:`make_room`).
+    Shapes are not checked for models that resize their parameters to those in the file (:meth:`make_room`).
 
     Args:
-        state: the data and mask that the checkpoint must belong to.
+        state: the data and the mask of forgotten rows that the checkpoint must belong to.
         stored: the checkpoint's content.
-        like: a model with the same settings, whose shapes are expected.
+        like: a model with the same settings; the checkpoint's tensors must have the shapes of this model's.
 
     Raises:
-        UserError: the checkpoint belongs to other data or another mask, or its tensors have other shapes.
+        UserError: the checkpoint belongs to other data or to another mask, or its tensors have other shapes.
     """
     if type(like).make_room is AbstractRecommender.make_room:
         check_weights(like.state_dict(), stored.content, stored.path, type(like).__name__)
@@ -231,7 +243,9 @@ def check(state: State, stored: Stored, like: AbstractRecommender) -> None:
 
 
 def check_data(state: State, stored: Stored) -> None:
-    """Check that a checkpoint belongs to a state's data and mask; files without metadata are accepted.
+    """Check that a checkpoint belongs to a state's data and to its mask of forgotten rows.
+
+    Files without metadata, such as those of RecBole and ERASE, are accepted.
 
     Raises:
         UserError: the checkpoint belongs to other data, other requests, or another mask.

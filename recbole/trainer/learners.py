@@ -20,7 +20,7 @@ OPTIMIZERS = {
 _ADAM = (0.9, 0.999, 1e-8)
 """PyTorch's defaults for beta1, beta2 and eps."""
 _FEW = 4
-"""A table gets a sparse gradient if a batch reads at most one in this many of its rows."""
+"""A look-up table gets a sparse gradient if a batch reads at most this fraction, 1 / _FEW, of its rows."""
 
 
 def make_optimizer(config: Config, model: torch.nn.Module, learning_rate: float | None = None) -> torch.optim.Optimizer:
@@ -29,10 +29,10 @@ def make_optimizer(config: Config, model: torch.nn.Module, learning_rate: float 
     Parameters with ``requires_grad=False`` are included; they get no gradient and do not change.
 
     Args:
-        config: its ``learner``, ``learning_rate``, ``weight_decay``, and ``adam_*`` or ``adagrad_accumulator`` are
-            read.
+        config: the settings ``learner``, ``learning_rate`` and ``weight_decay`` are read, and ``adam_*`` or
+            ``adagrad_accumulator``.
         model: the model to optimise.
-        learning_rate: used instead of the configured learning rate; None uses the configured one.
+        learning_rate: replaces the configured learning rate; None uses the configured one.
     """
     name = config["learner"].lower()
     options = {"lr": learning_rate or config["learning_rate"], "weight_decay": config["weight_decay"] or 0.0}
@@ -46,15 +46,16 @@ def make_optimizer(config: Config, model: torch.nn.Module, learning_rate: float 
 
 
 def rows_alone(optimizer: torch.optim.Optimizer, model: AbstractRecommender, batch: Interaction) -> None:
-    """Replace gradients of look-up tables (``row_tables``) by sparse ones with only the rows that a batch reads.
+    """Make the gradients of look-up tables sparse, with only the rows that a batch reads, where this saves time.
 
-    All other rows have zero gradients. The gradients stay dense unless the optimizer is Adagrad without weight decay,
-    which does not change rows with zero gradient, and unless the batch reads few of the table's rows.
+    Look-up tables are the parameters that the model lists in ``row_tables``; the rows that a batch does not read have
+    zero gradient. A gradient is made sparse only if the batch reads few of the table's rows, and the optimizer is
+    Adagrad without weight decay, which leaves rows with zero gradient as they are.
 
     Args:
         optimizer: the model's optimizer.
         model: the model after the backward pass; ``grad`` of some parameters is replaced.
-        batch: the examples of the loss.
+        batch: the batch that the loss was computed on.
     """
     if not isinstance(optimizer, Adagrad) or optimizer.decays:
         return

@@ -41,16 +41,16 @@ class TrainingLoop:
     Args:
         config: the run's configuration.
         model: a recommender, already on its device.
-        dataset: the data; rows that its mask marks as forgotten are not trained on.
-        resume: a :class:`~recbole.trainer.resume.ResumeFile`, or None to run without snapshots.
+        dataset: the data; interactions that are marked as forgotten are not trained on.
+        resume: reads and writes the snapshots; None trains without snapshots.
         board: a TensorBoard ``SummaryWriter`` or None.
-        deadline: no epoch starts that would end after it; None means ``max_training_hours`` from now.
-        also: an epoch (from 0) whose weights are kept in addition to the best ones, or None.
+        deadline: the time limit; None means ``max_training_hours`` from now. No epoch that may end later is started.
+        also: an epoch (from 0) whose weights are kept besides those of the best epoch, or None.
 
     Attributes:
-        progress: the current :class:`~recbole.trainer.progress.Progress`.
+        progress: how far training has come.
         best_state: ``state_dict`` and optimizer state of the best epoch so far, on the CPU; None before the first one.
-        kept: the weights of epoch ``also``, by name, on the CPU; None until that epoch, or if the time ran out before.
+        kept: the weights after epoch ``also``, by name, on the CPU; None before this epoch, or if time ran out before.
         valid: the evaluation rows for validation.
     """
 
@@ -78,10 +78,10 @@ class TrainingLoop:
         """Train the model and load the weights of the best epoch into it.
 
         Returns:
-            The :class:`Progress` at the end of training, without the epochs that were trained only for ``kept``.
+            The :class:`Progress` at the end of training; epochs that were trained only for ``kept`` are left out.
 
         Raises:
-            UserError: the loss is no longer finite, a score in validation is NaN, or the snapshot does not fit.
+            UserError: the loss is not finite, a score in validation is NaN, or the snapshot does not fit the run.
         """
         if self.model.trainable:
             self._fit_by_gradient()
@@ -145,7 +145,7 @@ class TrainingLoop:
             self._save_snapshot()
 
     def _train_epoch(self) -> None:
-        """Train the rest of the current epoch, from the next batch on, and write snapshots when they are due."""
+        """Train the current epoch from batch ``progress.batch`` to its end, and write snapshots when they are due."""
         progress, model = self.progress, self.model
         model.train()
         batches = self.batches.epoch(progress.epoch, first=progress.batch)
@@ -172,7 +172,7 @@ class TrainingLoop:
             torch.cuda.manual_seed(seed)
 
     def _tick(self, started: float) -> float:
-        """Add the wall seconds since ``started`` and the CPU seconds to the progress; return the current time."""
+        """Add wall seconds since ``started``, and CPU seconds since the last call, to the progress; return the time."""
         wall, cpu = now(self.device), time.process_time()
         self.progress.seconds += wall - started
         self.progress.cpu_seconds += cpu - self.cpu_started
@@ -180,7 +180,7 @@ class TrainingLoop:
         return wall
 
     def _step(self, batch: Interaction) -> float:
-        """Take one optimizer step and return the batch's loss; each distributed process computes a part of the batch.
+        """Take one optimizer step and return the batch's loss; several distributed processes share the batch.
 
         A batch whose examples are all forgotten is empty: no step is taken, and the loss is 0.
         """
@@ -248,7 +248,7 @@ class TrainingLoop:
                 self.board.add_scalar(f"Valid/{metric.replace('@', '_')}", value, epoch)
 
     def _validate(self, epoch: int) -> tuple[dict[str, float], float]:
-        """Return validation metrics and score; keep the weights if the score is the best (or equal, as in RecBole)."""
+        """Return validation metrics and score; keep the weights unless an earlier score was better (as in RecBole)."""
         progress, config = self.progress, self.config
         if not len(self.valid.inputs):
             self._keep(epoch)
@@ -263,7 +263,7 @@ class TrainingLoop:
         return result, score
 
     def _keep(self, epoch: int) -> dict[str, Any]:
-        """Copy the current weights and optimizer state as those of the best epoch, and return the copy."""
+        """Store a copy of the weights and the optimizer state as those of the best epoch, and return the copy."""
         self.progress.best_epoch = epoch
         optimizer = getattr(self, "optimizer", None)
         self.best_state = {
@@ -273,7 +273,7 @@ class TrainingLoop:
         return self.best_state
 
     def _over_budget(self) -> bool:
-        """Return whether another epoch like the last would exceed the time budget (as in ERASE); if so, log it."""
+        """Return whether an epoch as long as the last would exceed the time budget (as in ERASE); log it if so."""
         progress = self.progress
         if self.deadline.seconds is None or not progress.epoch_seconds or progress.batch:
             return False
@@ -309,7 +309,7 @@ class TrainingLoop:
         logger.info("continuing at epoch %d, batch %d", self.progress.epoch, self.progress.batch)
 
     def _restore(self, resume: ResumeFile, state: dict[str, Any]) -> None:
-        """Set model, optimizer, progress and random generators to their values in a snapshot."""
+        """Set model, optimizer, progress and random generators to the values in a snapshot."""
         own, kind = self.model.state_dict(), type(self.model).__name__
         self.progress = _progress(state["progress"])
         for weights in (state["state_dict"], state["best"] and state["best"]["state_dict"], state["kept"]):
@@ -335,7 +335,7 @@ def _progress(values: dict[str, Any]) -> Progress:
 
 
 def _make_dense(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Make sparse gradients dense, as scaling, clipping and summing over processes require."""
+    """Make sparse gradients dense; scaling, clipping and summing over processes require dense ones."""
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:
             parameter.grad = parameter.grad.to_dense()

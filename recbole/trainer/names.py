@@ -10,7 +10,15 @@ _LONGEST = 255
 
 
 def _fitting(name: str, neighbour: str) -> str:
-    """Return ``name``; raise a UserError if it is too long once ``.pth`` is replaced by ``neighbour``."""
+    """Return a file name unchanged, after checking that the file and the one written next to it have possible names.
+
+    Args:
+        name: the file name, ending with ``.pth``.
+        neighbour: the suffix of the other file, which replaces ``.pth``.
+
+    Raises:
+        UserError: the other file's name is longer than 255 bytes.
+    """
     too_many = len(os.fsencode(f"{name.removesuffix('.pth')}{neighbour}")) - _LONGEST
     if too_many > 0:
         raise UserError(
@@ -20,7 +28,9 @@ def _fitting(name: str, neighbour: str) -> str:
 
 
 def draw_part(fraction: float | None, seed: int, forget_set_seed: int | None) -> str:
-    """Return the part of a file name that gives the forget set's fraction, and its seed if not the model's seed.
+    """Return the part of a file name that says how large a forget set is and with which seed it was drawn.
+
+    The seed is left out if it is the model's seed.
 
     Args:
         fraction: the fraction of interactions to forget, as given on the command line.
@@ -38,8 +48,9 @@ class Naming:
     Attributes:
         model, dataset: names of the model and the data set.
         seed: the model's seed.
-        scenario: the part of the names that says what is forgotten, as defined by the scenario.
-        planted: whether the scenario injects rows (spam), so that the base model is not that of the clean data.
+        scenario: the part of the names that says what is forgotten; each scenario (kind of deletion requests) defines
+            its own.
+        planted: whether the scenario injects interactions (spam), so that the base model is not that of the clean data.
     """
 
     model: str
@@ -65,14 +76,17 @@ class Naming:
         return _fitting(f"{self._run}_retrain_checkpoint_idx_to_match_{index}_{self.scenario}.pth", ".resume")
 
     def retrained_same_epoch(self, index: int) -> str:
-        """Return the file name of a retrained model's weights at the epoch that was best for the base model."""
+        """Return the file name of a retrained model's weights at the epoch that was best for the base model.
+
+        ``index`` is the number of the checkpoint, 0 to 3.
+        """
         name = self.retrained(index).removesuffix(".pth")
         return _fitting(f"{name}_same_epoch.pth", ".json")
 
     def retrained_best(self) -> str:
-        """Return the file name that ERASE's README uses for the last retrained model; it has no checkpoint index.
+        """Return the file name that ERASE's README uses for the model retrained for the last checkpoint.
 
-        With injected rows, the name also contains the scenario.
+        It contains no checkpoint number. If the scenario injects interactions, it contains the scenario's part.
         """
         return f"{self._data}_retrained_best.pth"
 
@@ -93,7 +107,7 @@ class Naming:
         Args:
             algorithm: name of the unlearning algorithm.
             last_request: index (from 0) of the last processed request.
-            index: index of the checkpoint, 0 to 3.
+            index: number of the checkpoint, 0 to 3.
             batch_size: number of requests that are processed together.
         """
         at = f"unlearn_epoch_{last_request}_retrain_checkpoint_idx_to_match_{index}{_batches(batch_size)}"

@@ -1,4 +1,4 @@
-"""PyTorch's optimizers without the wrappers for ``torch.compile``, which take long to import."""
+"""PyTorch's optimizers without their wrappers for ``torch.compile``, because these take long to import."""
 
 import inspect
 from abc import abstractmethod
@@ -10,9 +10,9 @@ import torch
 class Uncompiled(torch.optim.Optimizer):
     """Mixin that removes PyTorch's compiler wrappers from the methods of an optimizer.
 
-    The wrappers import the compiler, which takes as long as importing PyTorch itself, although nothing here is
-    compiled. They also disable gradients during a step; this class does that itself, so results do not change. List
-    this class before PyTorch's optimizer among the bases.
+    The wrappers import the compiler, which takes as long as importing PyTorch itself, although this package compiles
+    nothing. They also disable gradients during a step. This class disables them too, so results do not change. In a
+    subclass, list this class before PyTorch's optimizer.
     """
 
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
@@ -29,12 +29,12 @@ class Uncompiled(torch.optim.Optimizer):
 class ByRow(torch.optim.Optimizer):
     """Mixin for optimizers that update parameters with sparse gradients by a method of their own, :meth:`_move`.
 
-    List this class before the optimizer among the bases.
+    In a subclass, list this class before the optimizer.
     """
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """Make one step. Sparse gradients are applied by :meth:`_move`, dense ones by the optimizer."""
+        """Make one optimizer step: :meth:`_move` applies sparse gradients, the optimizer's own step the dense ones."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None and parameter.grad.is_sparse:
@@ -43,9 +43,9 @@ class ByRow(torch.optim.Optimizer):
 
     @abstractmethod
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
-        """Update a parameter by its sparse gradient and set ``parameter.grad`` to None.
+        """Update a parameter by its sparse gradient, and set ``parameter.grad`` to None.
 
-        Alternatively, make the gradient dense and leave the update to the optimizer.
+        Alternatively, replace ``parameter.grad`` by a dense gradient; the optimizer's own step then does the update.
 
         Args:
             parameter: the parameter, changed in place.
@@ -74,7 +74,7 @@ class RMSprop(Uncompiled, torch.optim.RMSprop):
 
 
 def check_state(optimizer: torch.optim.Optimizer) -> None:
-    """Check a loaded optimizer state: the types of its options, and the shapes of its tensors.
+    """Check the types of the options and the shapes of the tensors in an optimizer state that was read from a file.
 
     Raises:
         TypeError: an option is missing or has another type than its default, or a parameter's state is not a tensor

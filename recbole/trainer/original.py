@@ -1,8 +1,8 @@
 """Reads checkpoints written by RecBole 1.x or its fork ERASE without executing code from them.
 
-Such a file is a pickle that contains a ``Config`` object besides the tensors. When it is read, the functions that
-build tensors are replaced by functions of this module, and every other known class by :class:`Inert`, which only stores
-its arguments. A file with an unknown class is refused.
+Such a file contains a pickle with a ``Config`` object and tensors. To execute no code of the file, the reader replaces
+the functions that build tensors by functions of this module, and every other known class by :class:`Inert`, whose
+objects only store what they are given. A file with an unknown class or function is refused.
 """
 
 import collections
@@ -36,7 +36,7 @@ STORAGES = {
         "Bool": "bool",
     }.items()
 }
-"""Maps the name of a PyTorch storage class to its dtype. Other storages, such as of complex numbers, are refused."""
+"""Name of a PyTorch storage class to its dtype. Files with other storages, such as complex numbers, are refused."""
 
 _INERT = {
     ("recbole.config.configurator", "Config"),
@@ -51,11 +51,11 @@ _INERT_PREFIXES = ("recbole.model.", "recbole.utils.enum_type", "recbole.trainer
 
 
 class Inert:
-    """Replaces an object whose class must not be executed.
+    """Stands for an object in a pickle whose class must not be executed.
 
     Attributes:
-        arguments: the constructor's arguments in the pickle.
-        state: the object's state in the pickle; missing if there is none.
+        arguments: the arguments that the pickle gives to the class.
+        state: the state that the pickle gives to the object; the attribute is missing if there is none.
     """
 
     def __init__(self, *arguments: Any) -> None:
@@ -78,7 +78,7 @@ def _numpy_scalar(dtype: Any, value: bytes = b"") -> Any:
 
 
 class _Reader(pickle.Unpickler):
-    """An unpickler that builds tensors and plain containers, and replaces other allowed classes by :class:`Inert`."""
+    """An unpickler that builds tensors and plain containers, and :class:`Inert` objects for other allowed classes."""
 
     def __init__(self, archive: zipfile.ZipFile, prefix: str, path: Path) -> None:
         super().__init__(archive.open(f"{prefix}/data.pkl"))
@@ -86,10 +86,10 @@ class _Reader(pickle.Unpickler):
         self.storages: dict[tuple[str, torch.dtype], torch.Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the replacement of a class or function that the pickle looks up; refuse unknown ones.
+        """Return what is used in place of a class or function that the pickle looks up.
 
         Raises:
-            UserError: the class or function is not one that checkpoints of RecBole or ERASE contain.
+            UserError: checkpoints of RecBole and ERASE do not contain this class or function.
         """
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
@@ -111,7 +111,7 @@ class _Reader(pickle.Unpickler):
         """Return the tensor storage that the pickle refers to, as a one-dimensional tensor.
 
         Raises:
-            UserError: the reference is not to a storage of real numbers.
+            UserError: the pickle refers to something other than a storage of real numbers.
         """
         kind, dtype, key, _, count = reference
         if kind != "storage" or not isinstance(dtype, torch.dtype):
@@ -127,10 +127,11 @@ class _Reader(pickle.Unpickler):
 def read_original(path: Path) -> dict[str, Any]:
     """Return the checkpoint dictionary of a file that RecBole or ERASE wrote.
 
-    ``config`` in it is the final configuration as a plain dictionary, ``original`` is True, and ``optimizer`` is None.
+    Three entries differ from those in the file: ``config`` is the final configuration as a plain dictionary,
+    ``original`` is True (which marks files of RecBole and ERASE), and ``optimizer`` is None.
 
     Raises:
-        UserError: the file is truncated, is not such a checkpoint, or would execute code.
+        UserError: the file is truncated, is not a checkpoint of RecBole or ERASE, or would execute code.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -148,7 +149,7 @@ def read_original(path: Path) -> dict[str, Any]:
 
 
 def _plain_config(config: Any) -> dict[str, Any]:
-    """Return the final configuration stored in a ``Config`` that was read as :class:`Inert`; only its plain values."""
+    """Return the plain values of the final configuration in a RecBole ``Config`` that was read as :class:`Inert`."""
     state = getattr(config, "state", None) or {}
     final = state.get("final_config_dict", {}) if isinstance(state, dict) else {}
     return {k: v for k, v in final.items() if isinstance(v, (str, int, float, bool, list, dict, type(None)))}
@@ -157,7 +158,7 @@ def _plain_config(config: Any) -> dict[str, Any]:
 def follow_original(config: Config, content: Any, path: str | Path) -> None:
     """Set ``time_precision`` to ``single`` if a checkpoint was written by RecBole or ERASE.
 
-    These programs read timestamps in single precision, which decides the order of rows with close timestamps.
+    These programs read timestamps in single precision, which decides the order of interactions with close timestamps.
 
     Args:
         config: the run's configuration, changed in place.

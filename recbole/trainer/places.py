@@ -1,4 +1,4 @@
-"""The folders of a run's checkpoints, logs and TensorBoard files. ``--variant NAME`` selects subfolders of them."""
+"""The folders in which a run stores checkpoints, logs and TensorBoard files."""
 
 import hashlib
 import re
@@ -16,18 +16,21 @@ from recbole.utils import UserError
 _SAFE = re.compile(r"[A-Za-z0-9._+-]+")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]")
 _LONGEST = 60
-"""Largest length in bytes of a settings folder's name."""
+"""Largest length in bytes of a folder name from :func:`settings_name`."""
 
 
 @dataclass(frozen=True)
 class Places:
     """The folders in which a run's files are stored.
 
+    Unlearned models whose hyper-parameters are not the defaults are stored in a subfolder named after these
+    hyper-parameters, the settings folder.
+
     Attributes:
-        checkpoints: folder of base and retrained models, and parent of the settings folders.
-        logs: folder of logs and per-request records.
-        board: folder of TensorBoard files.
-        settings: name of the settings folder; empty for default hyper-parameters.
+        checkpoints: folder of the checkpoints.
+        logs: folder of the logs and of the records of single requests.
+        board: folder of the TensorBoard files.
+        settings: name of the settings folder that the three folders end with; empty if there is none.
     """
 
     checkpoints: Path
@@ -37,12 +40,14 @@ class Places:
 
     @classmethod
     def of(cls, config: Config) -> "Places":
-        """Return the folders for the settings ``checkpoint_dir``, ``log_dir``, ``variant`` and ``ensemble``.
+        """Return the folders for a run without a settings folder.
 
-        If ``log_dir`` is None, logs go to ``log``, or to ``log`` in ``checkpoint_dir`` if that is not the default.
+        They follow from the settings ``checkpoint_dir`` and ``log_dir``. The settings ``variant`` and ``ensemble`` each
+        select a subfolder of all three. If ``log_dir`` is None, logs go to the folder ``log``, which is within
+        ``checkpoint_dir`` if that setting is not the default.
 
         Raises:
-            UserError: the variant's name is not allowed as a folder name.
+            UserError: the value of ``variant`` is not allowed as a folder name.
         """
         saved, variant = Path(config["checkpoint_dir"]), config["variant"]
         beside = Path("log") if config.source("checkpoint_dir") == "default: overall.yaml" else saved / "log"
@@ -57,32 +62,33 @@ class Places:
         return places.within(f"ensemble_{ensemble_name(config)}") if config["ensemble"] else places
 
     def within(self, folder: str) -> "Places":
-        """Return the subfolders called ``folder`` of all three folders."""
+        """Return a copy with the subfolders called ``folder`` instead of the three folders."""
         return replace(self, checkpoints=self.checkpoints / folder, logs=self.logs / folder, board=self.board / folder)
 
     def with_settings(self, name: str) -> "Places":
-        """Return the subfolders for a name from :func:`settings_name`; the same folders if the name is empty."""
+        """Return a copy with the settings folder of this name (:func:`settings_name`); empty means no such folder."""
         if not name:
             return self
         return replace(self.within(name), settings=name)
 
 
 def ensemble_name(config: Config) -> str:
-    """Return the ensemble's name, followed by its settings that differ from the defaults: ``NAME+key_value``."""
+    """Return the name of the run's ensemble, followed by its settings that are not the defaults: ``NAME+key_value``."""
     other = settings_name(differing(config, get_model(config["model"]).type))
     return f"{config['ensemble']}+{other}" if other else str(config["ensemble"])
 
 
 def settings_name(given: Mapping[str, Any], preset: str | None = None) -> str:
-    """Return the name of a settings folder.
+    """Return the name of the folder for models whose hyper-parameters are not the defaults.
 
     Args:
-        given: hyper-parameters that differ from their defaults (with a preset: from the preset's values).
-        preset: the preset's name, or None.
+        given: hyper-parameters that differ from the defaults (with a preset: from the preset's values), name to value.
+        preset: name of the preset (a named set of hyper-parameters), or None.
 
     Returns:
-        A name such as ``damping_0.5`` or ``preset_tuned+damping_0.5`` with sorted keys, or ``settings_<digest>`` if
-        that would exceed 60 bytes. Empty without settings and preset.
+        A name such as ``damping_0.5`` or ``preset_tuned+damping_0.5``, with sorted hyper-parameters. If this would be
+        longer than 60 bytes, ``settings_`` and 8 hexadecimal digits of a hash. Empty without hyper-parameters and
+        preset.
     """
     parts = [f"preset_{preset}"] if preset else []
     parts += [f"{key}_{_UNSAFE.sub('-', _number(given[key]))}" for key in sorted(given)]

@@ -5,19 +5,20 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Progress:
-    """How far a training run has come, in plain values so that a snapshot can store them.
+    """How far a training run has come. All values are plain (numbers, texts, lists), so that a snapshot can store them.
 
     Attributes:
-        epoch, batch: the next epoch and batch to train, from 0; warm-up epochs are counted too.
-        loss: sum of the batch losses in the current epoch so far.
-        best_epoch: the epoch with the best validation score, -1 if there is none yet.
+        epoch, batch: the next epoch and the next batch in it to train, from 0; warm-up epochs are counted too.
+        loss: sum of the losses of the batches in the current epoch so far.
+        best_epoch: the epoch (from 0) with the best validation score; -1 if there is none yet.
         best_score: the validation score of the best epoch; None before the first validation.
         best_result: the validation metrics of the best epoch, name to value.
         bad_steps: number of validations since the best one.
-        seconds, cpu_seconds: wall and CPU seconds so far.
-        epoch_seconds, valid_seconds: wall seconds of each epoch's training, and of each validation.
-        losses: summed batch losses of each epoch.
-        stopped: why training ended early; empty if it did not.
+        seconds, cpu_seconds: wall-clock seconds and CPU seconds of training and validation so far.
+        epoch_seconds: wall-clock seconds of each epoch without its validation.
+        valid_seconds: wall-clock seconds of each validation.
+        losses: for each epoch the sum of the losses of its batches.
+        stopped: why training ended before the last epoch; empty if it did not.
     """
 
     epoch: int = 0

@@ -20,14 +20,14 @@ from recbole.utils.files import remove
 logger = logging.getLogger("recbole")
 
 SNAPSHOT_SECONDS = 30.0
-"""Minimum number of seconds between two snapshots; ``SNAPSHOT_SHARE`` may lengthen it."""
+"""Minimum number of seconds between two snapshots; :data:`SNAPSHOT_SHARE` may require more."""
 
 SNAPSHOT_SHARE = 0.1
 """Largest share of the run time that is spent on writing snapshots.
 
-A snapshot that took t seconds is followed by a pause of at least 9 t seconds, so the pause exceeds
-``SNAPSHOT_SECONDS`` if t is above 3.3 s. The environment variable ``ERASE_SNAPSHOT_SECONDS`` overrides both constants:
-it sets the pause in seconds, however long a snapshot takes.
+After a snapshot that took t seconds, the next one is written after at least 9 t seconds. This is more than
+:data:`SNAPSHOT_SECONDS` if t is above 3.3 s. The environment variable ``ERASE_SNAPSHOT_SECONDS`` replaces both rules by
+a number of seconds between two snapshots, however long a snapshot takes.
 """
 
 _LAYOUT = 7
@@ -35,9 +35,9 @@ _LAYOUT = 7
 
 
 def fingerprint(**parts: Any) -> str:
-    """Return the SHA-256 (hexadecimal) of the given plain values and the snapshot format's version.
+    """Return the SHA-256 (hexadecimal) of given plain values and of the version of the snapshot format.
 
-    A run resumes from a snapshot only if the snapshot's fingerprint equals the run's.
+    A run stores its fingerprint in its snapshots, and resumes only from a snapshot with the same fingerprint.
     """
     return hashlib.sha256(json.dumps([_LAYOUT, parts], sort_keys=True, default=str).encode()).hexdigest()
 
@@ -45,11 +45,11 @@ def fingerprint(**parts: Any) -> str:
 def alike(value: Any, example: Any) -> Any:
     """Return a value from a snapshot unchanged, after checking that it has the type of an example value.
 
-    A list or dictionary may contain only numbers, and an int must be at least -1. If the example is a float, any number
-    is accepted.
+    A list or dictionary must contain only numbers, and an int must be at least -1. If the example is a float, any
+    number is accepted.
 
     Raises:
-        TypeError: the value has another type.
+        TypeError: the value does not meet these conditions.
     """
     if isinstance(example, (list, dict)):
         parts = value.values() if isinstance(value, dict) else value
@@ -81,15 +81,15 @@ def _said_pause() -> float | None:
 
 
 class ResumeFile:
-    """Reads and writes the snapshots of a run in one file, ``<stem>.resume``.
+    """Reads and writes the snapshots of a run, in one file that ends with ``.resume``. Each replaces the one before.
 
     Args:
         path: the file.
-        identity: the run's :func:`fingerprint`; snapshots with another fingerprint are ignored.
+        identity: the run's :func:`fingerprint`; a snapshot with another fingerprint is ignored.
 
     Attributes:
-        pause: least number of seconds between two snapshots.
-        share: largest share of the run time spent on writing snapshots.
+        pause: minimum number of seconds between two snapshots.
+        share: largest share of the run time that is spent on writing snapshots.
         last: ``time.monotonic()`` at the last snapshot, or when the object was created.
         took: seconds that the last snapshot took; 0 before the first.
 
@@ -105,7 +105,7 @@ class ResumeFile:
         self.last, self.took = time.monotonic(), 0.0
 
     def load(self) -> dict[str, Any] | None:
-        """Return the snapshot to resume from; None if there is none, or (with a warning) if it is unusable."""
+        """Return the snapshot to resume from; None if there is none or if it cannot be used, which is logged."""
         looked_for_snapshot()
         if not self.path.exists():
             return None
@@ -125,10 +125,10 @@ class ResumeFile:
 
     @contextlib.contextmanager
     def restoring(self) -> Iterator[None]:
-        """Return a context manager for loading a snapshot into the run: any error in it becomes a UserError.
+        """Context manager for copying the values of a snapshot into the run.
 
         Raises:
-            UserError: the snapshot does not fit the run.
+            UserError: an error occurred in the block, because the snapshot does not fit the run.
         """
         try:
             yield
@@ -137,17 +137,17 @@ class ResumeFile:
             raise UserError(f"{self.path} is not a snapshot of this run ({reason}); delete it to start over") from error
 
     def due(self) -> bool:
-        """Return whether a snapshot is due: the pause is over, or a signal has requested the run to stop."""
+        """Return whether to write a snapshot now: enough time has passed, or a signal has asked the run to stop."""
         return asked_to_stop() or time.monotonic() - self.last >= max(self.pause, self.took * (1 / self.share - 1))
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a snapshot atomically, together with the states of PyTorch's random number generators.
 
         Args:
-            state: tensors and plain values.
+            state: everything that the run needs to continue, as a dict of tensors and plain values.
 
         Raises:
-            Stopped: a signal has requested the run to stop. The snapshot has been written by then.
+            Stopped: a signal has asked the run to stop. It is raised after the snapshot has been written.
         """
         started = time.monotonic()
         generators: dict[str, Any] = {"cpu": torch.get_rng_state()}
@@ -161,7 +161,7 @@ class ResumeFile:
 
     @staticmethod
     def restore_generators(state: dict[str, Any]) -> None:
-        """Set PyTorch's random number generators to their states in a snapshot."""
+        """Set PyTorch's random number generators to the states that a snapshot contains."""
         torch.set_rng_state(state["generators"]["cpu"])
         if "cuda" in state["generators"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["generators"]["cuda"][: torch.cuda.device_count()])

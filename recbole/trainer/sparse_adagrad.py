@@ -8,10 +8,10 @@ from recbole.trainer import optimizers
 
 
 class Adagrad(optimizers.ByRow, optimizers.Adagrad):
-    """Adagrad that updates only the rows in a sparse gradient.
+    """Adagrad that, for a sparse gradient, updates only the rows that the gradient contains.
 
-    Rows without a gradient keep their values and their sums of squares, so the results are bit-identical to those with
-    a dense gradient. With weight decay all rows change; sparse gradients are then made dense first.
+    Adagrad without weight decay leaves rows with zero gradient as they are, so the results are bit-identical to those
+    with a dense gradient. With weight decay all rows change; a sparse gradient is then made dense first.
     """
 
     @property
@@ -20,7 +20,10 @@ class Adagrad(optimizers.ByRow, optimizers.Adagrad):
         return any(group["weight_decay"] for group in self.param_groups)
 
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
-        """Update the rows in a parameter's sparse gradient, or make the gradient dense for the optimizer."""
+        """Update the rows in a parameter's sparse gradient, or make the gradient dense and leave the update to PyTorch.
+
+        Arguments: see :meth:`ByRow._move`.
+        """
         if parameter.grad is None:
             raise ValueError("the parameter has no gradient")
         if group["weight_decay"] or group["maximize"]:

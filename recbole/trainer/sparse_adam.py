@@ -9,14 +9,16 @@ from recbole.trainer import optimizers
 
 
 class Adam(optimizers.ByRow, optimizers.Adam):
-    """Adam that, for a sparse gradient, updates only the entries that still change noticeably.
+    """Adam that, for a sparse gradient, updates only the entries of a parameter that still change noticeably.
 
-    D. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015. After its last gradient an entry still
-    moves by momentum, in each step by at most ``beta1 / sqrt(beta2)`` of the previous change. A step therefore updates
-    the entries that have a gradient or had one in the last ``n`` steps. ``n`` (about 200) is chosen so that the changes
-    left out add up to less than the learning rate times half the machine epsilon. The result differs from Adam's only
-    by these changes and by rounding. The optimizer stores an entry's moments at the step of its last gradient, and the
-    number of this step as ``last``; the moments at later steps are computed from them in closed form.
+    In Adam (D. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015), an entry whose gradient has
+    become zero still changes because of momentum, in each step by at most ``beta1 / sqrt(beta2)`` times the previous
+    change. A step therefore updates the entries that have a gradient or had one in the last ``n`` steps. ``n`` (about
+    200) is chosen so that the changes left out add up to less than the learning rate times half the machine epsilon.
+    The result differs from Adam's only by these changes and by rounding.
+
+    For each entry the optimizer state contains the two moments at the step of its last gradient, and the number of this
+    step (``last``). The moments at later steps are computed from them in closed form.
 
     With weight decay, or if ``beta1 >= sqrt(beta2)`` (changes need not shrink), sparse gradients are made dense.
     """
@@ -26,12 +28,15 @@ class Adam(optimizers.ByRow, optimizers.Adam):
         self._moving: dict[torch.Tensor, list[torch.Tensor]] = {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a state. At the next step, the entries that still change are determined from it again."""
+        """Load an optimizer state. The next step determines anew which entries still change."""
         super().load_state_dict(state_dict)
         self._moving = {}
 
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
-        """Update the entries that still change, or make the sparse gradient dense, so that the optimizer uses it."""
+        """Update the entries that still change, or make the gradient dense and leave the update to PyTorch.
+
+        Arguments: see :meth:`ByRow._move`.
+        """
         (beta1, beta2), precision = group["betas"], torch.finfo(parameter.dtype).eps / 2
         if group["weight_decay"] or beta1**2 >= beta2:
             parameter.grad = _gradient(parameter).to_dense()
@@ -60,11 +65,13 @@ class Adam(optimizers.ByRow, optimizers.Adam):
         _descend(parameter, place, first * beta1 ** (step - last), second * beta2 ** (step - last), step, group)
 
     def _use_up(self, parameter: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
-        """Take a parameter's sparse gradient away, create its optimizer state if needed, and count a step.
+        """Remove a parameter's sparse gradient and return it; count a step in the parameter's optimizer state.
+
+        The state is created if there is none yet.
 
         Returns:
-            ``(place, gradient, state)``: indices into the flattened parameter, int64 [n]; their gradients, float [n];
-            and the parameter's state, a dict with ``step``, ``exp_avg`` and ``exp_avg_sq``.
+            ``(place, gradient, state)``: indices into the flattened parameter, int64 [n]; the gradients of these
+            entries, float [n]; and the parameter's state, a dict with ``step``, ``exp_avg`` and ``exp_avg_sq``.
         """
         gradient, parameter.grad = _gradient(parameter).coalesce(), None
         state = self.state[parameter]
@@ -82,15 +89,15 @@ class Adam(optimizers.ByRow, optimizers.Adam):
 
 
 class SparseAdam(Adam):
-    """Lazy Adam: a sparse gradient changes only the entries in it; with dense gradients this is Adam.
+    """Lazy Adam: for a sparse gradient, only the entries in the gradient and their moments change.
 
-    The lazy update is that of PyTorch's ``SparseAdam``, which does not accept dense gradients. Entries without a
-    gradient keep their values and moments, whereas Adam would still change them by momentum. Weight decay applies only
-    to parameters with dense gradients.
+    Adam would also change other entries, because of momentum. The update is that of PyTorch's ``SparseAdam``, which
+    does not accept dense gradients. For a dense gradient this class is Adam. Weight decay applies only to parameters
+    with dense gradients.
     """
 
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
-        """Update the entries in the parameter's sparse gradient, and their moments."""
+        """Update the entries in a sparse gradient, and their moments; arguments: see :meth:`ByRow._move`."""
         place, gradient, state = self._use_up(parameter)
         first, second = (state[name].view(-1) for name in ("exp_avg", "exp_avg_sq"))
         beta1, beta2 = group["betas"]
@@ -113,14 +120,14 @@ def _descend(
     step: float,
     group: dict[str, Any],
 ) -> None:
-    """Update entries of a parameter in place by Adam's rule.
+    """Update some entries of a parameter in place by Adam's rule.
 
     Args:
         parameter: the parameter.
-        place: int64 [n], indices into the flattened parameter.
-        first, second: float [n], first and second moments of these entries.
-        step: number of steps so far, counting this one.
-        group: options of the parameter's group.
+        place: int64 [n], the indices of the entries in the flattened parameter.
+        first, second: float [n], the first and second moments of these entries; overwritten.
+        step: number of steps so far, including this one.
+        group: options of the parameter's group, of which ``betas``, ``eps`` and ``lr`` are read.
     """
     beta1, beta2 = group["betas"]
     unbiased = (second / (1 - beta2**step)).sqrt_().add_(group["eps"])
@@ -129,10 +136,11 @@ def _descend(
 
 
 def _horizon(beta1: float, beta2: float, precision: float) -> int:
-    """Return the number of steps without gradient after which all later changes are below ``precision`` times ``lr``.
+    """Return after how many steps without gradient all later changes of an entry together are negligible.
 
-    By Cauchy and Schwarz ``first / sqrt(second)`` is at most ``(1 - beta1) / sqrt((1 - beta2) (1 - beta1^2 / beta2))``,
-    and so is the change in one step divided by ``lr``. The later changes are bounded by a geometric series.
+    Negligible means below ``precision`` times the learning rate. By the Cauchy-Schwarz inequality, the first moment
+    divided by the root of the second is at most ``(1 - beta1) / sqrt((1 - beta2) (1 - beta1^2 / beta2))``. The same is
+    true of the change in one step divided by the learning rate. A geometric series bounds the sum of later changes.
     """
     ratio = beta1 / math.sqrt(beta2)
     if not ratio:

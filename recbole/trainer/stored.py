@@ -1,4 +1,7 @@
-"""Comparison of a checkpoint's stored settings, data and mask with those of the current run."""
+"""Reads checkpoint files, and compares the settings, data and mask stored in them with those of the current run.
+
+The mask says which interactions are forgotten.
+"""
 
 import logging
 from collections.abc import Collection
@@ -30,10 +33,11 @@ class Stored:
     Attributes:
         path: the file.
         content: the file's dictionary.
-        settings: the settings that determined the model; None for files written by RecBole or ERASE, which do not
-            store all of them.
-        version: ``RESULTS_VERSION`` when the file was written; 0 for files of this program's first version, None for
-            files of other programs.
+        settings: the settings that determine the model, with fingerprints of its data and mask. None if the file does
+            not store all of them: files written by RecBole or ERASE, and unlearned models of this program's first
+            version.
+        version: the ``RESULTS_VERSION`` of the program that wrote the file, a number that is raised when results
+            change; 0 for files of this program's first version, None for files of other programs.
     """
 
     path: Path
@@ -46,7 +50,7 @@ class Stored:
         """Read a checkpoint.
 
         Raises:
-            UserError: the file is missing or damaged, or its metadata is not that of a checkpoint.
+            UserError: the file is missing or damaged, or an entry in it has another type than this program writes.
         """
         content = load_checkpoint(path)
         for key, kind in _KINDS.items():
@@ -64,14 +68,21 @@ class Stored:
 
     @property
     def identity(self) -> Identity | None:
-        """The identity (settings, data and mask) of the model; None if the file does not store it."""
+        """Everything that determines the model (settings, data and mask); None if the file does not store it."""
         return None if self.settings is None else Identity(self.settings)
 
     def differences(self, expected: Identity, but: Collection[str] = ()) -> list[tuple[str, Any, Any]]:
-        """Return ``(key, expected value, stored value)`` for each setting that differs from the expected identity.
+        """Compare the stored settings, data and mask with the expected ones.
 
-        Keys in ``but`` are ignored. Files of this program's first version do not store the mask's digest, so for them
-        ``mask`` is ignored too; their requests are compared when the model is loaded.
+        Files of this program's first version do not store a digest of the mask. For them the mask is not compared here;
+        the requests that led to it are compared when the model is loaded.
+
+        Args:
+            expected: what the model should be determined by.
+            but: keys to ignore.
+
+        Returns:
+            ``(key, expected value, stored value)`` for each setting that differs.
         """
         if self.identity is None:
             return [("written by", "this program", "RecBole or ERASE")]
@@ -79,7 +90,7 @@ class Stored:
         return expected.differences(self.identity, (*but, *unknown))
 
     def say_version(self) -> None:
-        """Log one line if the file was written with another ``RESULTS_VERSION``, which increases if results change."""
+        """Log one line if the file was written by a version of this program whose results differ (RESULTS_VERSION)."""
         if self.version is not None and self.version != recbole.RESULTS_VERSION:
             logger.info(
                 "%s was written with results version %s, this program has %s: results differ by more than rounding",
@@ -94,7 +105,14 @@ _KINDS_OF_META: dict[str, type] = {"settings": dict, "mask": dict, "results_vers
 
 
 def _check_kind(path: Path, key: str, value: Any, kind: type) -> None:
-    """Check the type of one entry of a checkpoint; only dictionaries in :data:`_WITH_TENSORS` may hold tensors.
+    """Check the type of one entry of a checkpoint.
+
+    Args:
+        path: the file, for the message.
+        key: the entry's key. Only the dictionaries in :data:`_WITH_TENSORS` may contain tensors; others must consist of
+            plain values.
+        value: the entry; None is accepted.
+        kind: the expected type.
 
     Raises:
         UserError: the entry has another type; the message names its key.
@@ -112,9 +130,16 @@ def _check_kind(path: Path, key: str, value: Any, kind: type) -> None:
 
 
 def _settings_of_first_version(content: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the settings that determined the model in a file of this program's first version.
+    """Return the settings that determine the model in a file that this program's first version wrote.
 
-    Such files store the whole configuration. None for an unlearned model, or without a configuration.
+    These files store the whole configuration, from which the settings are selected.
+
+    Args:
+        content: the file's dictionary.
+        meta: its metadata.
+
+    Returns:
+        None for an unlearned model, or if the file has no configuration.
     """
     config = content.get("config")
     if not isinstance(config, dict) or meta.get("kind") not in ("base", "retrained") or "model" not in config:
@@ -123,16 +148,18 @@ def _settings_of_first_version(content: dict[str, Any], meta: dict[str, Any]) ->
 
 
 def adopt(config: Config, stored: Stored, but: Collection[str] = ()) -> None:
-    """Copy the settings that determined a model from its checkpoint into the run's configuration.
+    """Copy the settings that determine a model from its checkpoint into the run's configuration.
+
+    The settings in a file written by RecBole or ERASE are not copied but only compared with the configuration.
 
     Args:
         config: the run's settings, changed in place.
         stored: the checkpoint.
-        but: keys that are not copied, because they have another meaning in this run.
+        but: keys that are not copied, because they mean something else in this run.
 
     Raises:
-        UserError: the command line sets a key to another value than the checkpoint has, or this program could not have
-            written the checkpoint's value.
+        UserError: a flag on the command line contradicts the checkpoint, a value in the checkpoint is impossible, or
+            the settings in a file of RecBole or ERASE differ from the configuration.
     """
     if stored.settings is None:
         _agree_with_original(config, stored)
@@ -154,7 +181,9 @@ def adopt(config: Config, stored: Stored, but: Collection[str] = ()) -> None:
 
 
 def _agree_with_original(config: Config, stored: Stored) -> None:
-    """Compare the model's and the data's settings with those in a file written by RecBole or ERASE.
+    """Check that the settings of the model and of the data equal those in a file written by RecBole or ERASE.
+
+    Only settings that the file contains are compared.
 
     Raises:
         UserError: settings differ; the message names their keys.
@@ -174,12 +203,16 @@ def _agree_with_original(config: Config, stored: Stored) -> None:
 
 
 def _comparable(own: Any, theirs: Any) -> Any:
-    """Return the value that RecBole or ERASE stored for a setting, in this program's notation.
+    """Convert the value that RecBole or ERASE stored for a setting to the form of this program's value.
 
     Args:
-        own: this program's value, which gives the notation.
-        theirs: the stored value. A dictionary is restricted to the keys of ``own``, with missing keys taken from it; a
-            string is used for all keys of ``own`` if that is a dictionary.
+        own: this program's value of the setting.
+        theirs: the stored value.
+
+    Returns:
+        If both are dictionaries, one with the keys of ``own`` and the values of ``theirs``, or of ``own`` for keys that
+        ``theirs`` lacks. If only ``own`` is a dictionary and ``theirs`` a text, a dictionary with the keys of ``own``
+        and this text as every value. Otherwise ``theirs``.
     """
     if isinstance(own, dict) and isinstance(theirs, dict):
         return {key: _comparable(own[key], theirs[key]) if key in theirs else own[key] for key in own}
@@ -189,16 +222,16 @@ def _comparable(own: Any, theirs: Any) -> Any:
 
 
 def refuse_to_replace(path: Path, state: State, expected: Identity, overwrite: bool) -> None:
-    """Check that a run does not overwrite a checkpoint that was made with other settings.
+    """Check that a run will not overwrite a checkpoint that was made with other settings.
 
     Args:
         path: the file that the run will write.
-        state: the state of the model to be written.
-        expected: the identity of the model to be written.
-        overwrite: the setting ``--overwrite``: True skips the check.
+        state: the data and mask of the model that will be written.
+        expected: the settings, data and mask that determine this model.
+        overwrite: the setting ``overwrite``: True skips the check.
 
     Raises:
-        UserError: ``path`` exists and its settings differ from ``expected``; the message names their keys.
+        UserError: the file exists and differs from ``expected``; the message names the keys that differ.
     """
     if overwrite or not path.exists():
         return

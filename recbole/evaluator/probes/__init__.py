@@ -1,1 +1,1 @@
-"""The probes, one per file. To add a probe, add a file here."""
+"""The probes (parts of an evaluation), one per file. To add a probe, add a file here."""

@@ -28,13 +28,14 @@ _TINY, _BELOW_ONE = 1e-300, 1 - 2**-53
 
 
 class Distance(Probe[Views]):
-    """The distance of a model's recommendations from those of the reference model. Without a reference, no rows.
+    """The distance of a model's recommendations from those of the reference model, usually the retrained one.
 
-    The distances are those of :func:`distances` and, for requesting users, ``rank_change``: the absolute difference in
-    log2 rank of each forgotten (user, item) pair. ``benchmarks/controls.py`` compares models whose true order of
-    distance is known. If model and reference share no random numbers, only ``rank_change`` always orders them
-    correctly. The other distances fail on GRU4Rec: for users without a request, one epoch more or less already changes
-    the order.
+    The distances are those of :func:`distances` and, for users with a deletion request, ``rank_change``: the absolute
+    difference between the log2 ranks that both models give to each forgotten (user, item) pair.
+
+    ``benchmarks/controls.py`` tests the distances on models whose order by distance from retraining is known. If no
+    model shares random numbers with its reference, only ``rank_change`` orders the models correctly in all cases. The
+    other distances fail on GRU4Rec: for users without a request, one training epoch more or less changes the order.
     """
 
     name = "distance"
@@ -42,7 +43,10 @@ class Distance(Probe[Views]):
     def ask(
         self, model: Recommender, view: Views, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return one row per distance from the reference and group of users, with its confidence interval."""
+        """Return one row per distance and group of users, with a 95 % interval; arguments: see :meth:`Probe.ask`.
+
+        Without a reference the list is empty.
+        """
         if reference is None:
             return []
         other, name, twin = reference
@@ -63,24 +67,25 @@ class Distance(Probe[Views]):
 def distances(
     model: Recommender, reference: Recommender, rows: EvalRows, topk: Sequence[int] = (10,), batch_rows: int = 4096
 ) -> dict[Key, Floats]:
-    """Compare two models on the same rows, with the whole catalogue as candidates.
+    """Compare the scores and lists of two models on each evaluation row, with the whole catalogue as candidates.
 
     Args:
-        model: the model to compare.
-        reference: the model to compare it with.
+        model: one model.
+        reference: the other model. All measures are symmetric.
         rows: the evaluation rows.
         topk: list lengths for ``jaccard``.
         batch_rows: the most rows that are scored at once.
 
     Returns:
-        By name and list length, float64 [rows] each, NaN if either model has a NaN score in the row:
+        Float64 [rows] by measure and list length; NaN in rows where either model has a NaN score. The measures are:
         ``js_divergence``: the Jensen-Shannon divergence in nats (0 to ln 2) between the softmaxes of the scores (J.
             Lin, "Divergence measures based on the Shannon entropy", IEEE Trans. Inf. Theory 1991). It depends on the
             scale of the scores. It is also NaN if a score is plus infinity; minus infinity (a hidden item) is
             probability 0.
-        ``jaccard``: the Jaccard index of the two lists of length k; 1 if they have the same items.
-        ``rank_biased_overlap``: compares the first 100 ranks; 1 if the lists are the same (W. Webber, A. Moffat, J.
-            Zobel, "A Similarity Measure for Indefinite Rankings", ACM TOIS 2010; equation numbers not checked).
+        ``jaccard``: the Jaccard index of the two top-k lists, 0 to 1; 1 if they contain the same items.
+        ``rank_biased_overlap``: similarity of the two top-100 lists, 0 to 1, in which the first ranks weigh most; 1 if
+            the lists are equal (W. Webber, A. Moffat, J. Zobel, "A Similarity Measure for Indefinite Rankings", ACM
+            TOIS 2010; equation numbers not checked).
     """
     ours, theirs = Asked.of(model), Asked.of(reference)
     divergence = np.empty(len(rows.inputs))
@@ -97,15 +102,16 @@ def distances(
 
 
 def rank_biased_overlap(ours: Ids, theirs: Ids, p: float = PERSISTENCE) -> Floats:
-    """Return the rank-biased overlap of two lists per row, scaled so that equal lists have 1, float64 [rows].
+    """Return the rank-biased overlap of two lists per row, float64 [rows]: 0 without common items, 1 for equal lists.
 
-    It is ``(1 - p) sum over d of p^(d-1) c(d) / d``, where c(d) is the number of items that are in the first d ranks of
-    both lists. The sum ends at the length D of the longer list (``depth``, unless the catalogue is smaller). It is
-    divided by ``1 - p^D``, the value for two equal lists of that length. Two empty lists count as equal.
+    The value is ``(1 - p) sum over d of p^(d-1) c(d) / d``, divided by ``1 - p^D``. Here c(d) is the number of items
+    that are in the first d ranks of both lists. The sum runs from d = 1 to the length D of the longer list, which is
+    ``depth`` unless the catalogue is smaller. The divisor is the sum's value for two equal lists of this length. Two
+    empty lists count as equal.
 
     Args:
         ours, theirs: int64 [rows, depth] item ids, best first; 0 where a list has ended, which is never a common item.
-        p: persistence: the weight of each rank relative to the one before.
+        p: persistence, between 0 and 1: each depth d has p times the weight of the depth before, as the formula says.
     """
     n, depth = ours.shape
     if not n:
@@ -125,20 +131,23 @@ def rank_biased_overlap(ours: Ids, theirs: Ids, p: float = PERSISTENCE) -> Float
 
 
 def _divergence(scores_p: torch.Tensor, scores_q: torch.Tensor) -> torch.Tensor:
-    """Return the Jensen-Shannon divergence of each row's softmaxes, float64 [rows], a few rows at a time on a CPU."""
+    """Return the Jensen-Shannon divergence between the softmaxes of two score matrices, row by row: float64 [rows].
+
+    On a CPU a few rows are computed at a time, so that they fit in the cache.
+    """
     n_rows = max(_CACHED // scores_p.shape[1], 1) if scores_p.device.type == "cpu" else len(scores_p)
     pieces = zip(scores_p.split(n_rows), scores_q.split(n_rows), strict=True)
     return torch.cat([_jensen_shannon(p.double().softmax(dim=1), q.double().softmax(dim=1)) for p, q in pieces])
 
 
 def _jensen_shannon(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """Return the Jensen-Shannon divergence in nats, float64 [rows]; NaN for a row that contains NaN.
+    """Return the Jensen-Shannon divergence between p and q in nats, float64 [rows]; NaN for a row that contains NaN.
 
     Let m be the mean of p and q, and r = (p - q) / (p + q). The term p log(p / m) is computed as p log(1 + r), and the
     term q log(q / m) as q log(1 - r). This is accurate where p and q are close, and 0 where they are equal.
 
     Args:
-        p, q: probabilities, float64 [rows, items].
+        p, q: two distributions over items per row, float64 [rows, items].
     """
     r = (p - q).div_((p + q).clamp_min_(_TINY)).clamp_(-_BELOW_ONE, _BELOW_ONE)
     terms = r.log1p().mul_(p)
@@ -147,7 +156,10 @@ def _jensen_shannon(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
 
 
 def _jaccard(ours: Ids, theirs: Ids) -> Floats:
-    """Return the Jaccard index of two lists per row (int64 [rows, k], 0 after their end); 1 if both are empty."""
+    """Return the Jaccard index of two lists of item ids per row, float64 [rows]; 1 if both lists are empty.
+
+    Both arguments are int64 [rows, k], with 0 after the end of a list.
+    """
     there = (ours > 0).sum(axis=1) + (theirs > 0).sum(axis=1)
     common = ((ours[:, :, None] == theirs[:, None, :]) & (ours > 0)[:, :, None]).sum(axis=(1, 2))
     return np.where(there > 0, common / np.maximum(there - common, 1), 1.0)

@@ -15,13 +15,18 @@ from recbole.evaluator.views import Views, counted
 
 
 class Exposure(Probe[Views]):
-    """Sensitive items in all users' lists, and forgotten items in the lists of the users who asked to forget them.
+    """How many sensitive items, and how many items that a user asked to forget, are in the users' top-k lists.
 
-    ERASE's sensitive-item metrics are ``pct_users_with_sensitive`` (the main one: per cent of rows with at least one
-    sensitive item), ``avg_sensitive_per_user``, ``min_...``, ``max_...`` and ``total_sensitive_in_topk``. The metrics
-    for forgotten items are the same without the total, with ``forgotten`` in their names, and ``recall_of_forgotten``,
-    the mean share of a user's forgotten items that are recommended. Percentages and means have 95 % intervals. For
-    requesting users, the differences from the reference are added.
+    Sensitive items are counted for users with a deletion request and for a sample of other users. The metrics are those
+    of ERASE: ``pct_users_with_sensitive`` (the main one: per cent of the lists with at least one sensitive item),
+    ``avg_sensitive_per_user``, ``min_sensitive_per_user``, ``max_sensitive_per_user`` and ``total_sensitive_in_topk``.
+
+    Forgotten items are counted only in the lists of the user who asked to forget them. The metrics are
+    ``pct_users_with_forgotten``, ``avg_forgotten_per_user``, ``min_forgotten_per_user``, ``max_forgotten_per_user`` and
+    ``recall_of_forgotten`` (the mean share of a user's forgotten items that are in the list).
+
+    Percentages and means have 95 % intervals. For users with a request, the differences of these values from those of
+    the reference model are added.
     """
 
     name = "exposure"
@@ -29,10 +34,10 @@ class Exposure(Probe[Views]):
     def ask(
         self, model: Recommender, view: Views, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return one row per masking, population, metric and list length.
+        """Return one row per masking, group of users, metric and list length; arguments: see :meth:`Probe.ask`.
 
-        With ``masking`` "all" all items are candidates; with "retained" the items in the retained history are
-        excluded.
+        With the masking ``all``, all items are candidates. With ``retained``, the items in the user's history are
+        excluded; forgotten interactions are no part of the history.
         """
         shown = view.shown
         data = "current" if len(view.requesting) else "all"
@@ -59,12 +64,13 @@ class Exposure(Probe[Views]):
 
 
 def _means(what: str, numbers: dict[int, Floats], out_of: Ids | None = None) -> dict[Key, Floats]:
-    """Return the per-row values that are averaged, float64 [rows] each, by metric and list length.
+    """Return the values per row whose means are the metrics, float64 [rows] each, by metric and list length.
 
     Args:
-        what: ``sensitive`` or ``forgotten``, part of the metrics' names.
-        numbers: list length to the number of such items in each row's list, float64 [rows].
-        out_of: int64 [rows], the number of items that recall is relative to; None computes no recall.
+        what: which items are counted: ``sensitive`` or ``forgotten``; part of the metrics' names.
+        numbers: list length to the number of counted items in each row's list, float64 [rows].
+        out_of: int64 [rows], how many items a row's user asked to forget, for the metric ``recall_of_forgotten``; None
+            leaves this metric out.
     """
     means: dict[Key, Floats] = {}
     for k, number in numbers.items():
@@ -83,16 +89,16 @@ def _add(
     rows: EvalRows,
     populations: dict[str, Mask],
 ) -> None:
-    """Add table rows for counts of recommended items: mean with interval, minimum, maximum and, if sensitive, total.
+    """Add all metrics of sensitive or of forgotten items to a table: one row per metric, group of users and k.
 
     Args:
-        table: the table to add to.
-        what: ``sensitive`` or ``forgotten``.
-        numbers: list length to the number of such items in each row's list, float64 [rows].
-        means: :func:`_means` for the model and, if there is a reference, for the reference.
+        table: the result table to add to.
+        what: which items are counted: ``sensitive`` or ``forgotten``; part of the metrics' names.
+        numbers: list length to the number of counted items in each row's list, float64 [rows].
+        means: the result of :func:`_means` for the model, and as a second element for the reference, if there is one.
         reference: the reference model, or None.
         rows: the evaluation rows.
-        populations: population name to bool [rows].
+        populations: name of a group of users (such as ``requesting``) to bool [rows], True for rows of the group.
     """
     others = None if reference is None else (means[1], reference)
     add_means(table, means[0], rows.entity, populations, others, compared=["requesting"])
@@ -107,22 +113,25 @@ def _add(
 
 
 def sensitive_shown(best: Ids, sensitive: Mask, k: int) -> Floats:
-    """Count the sensitive items in each top-``k`` list, float64 [rows]; NaN for a row with a NaN score.
+    """Return the number of sensitive items in each top-``k`` list, float64 [rows]; NaN for a row with a NaN score.
 
     Args:
-        best: int64 [rows, >= k], recommended item ids; 0 after a list's end, -1 throughout for a row with a NaN score.
-        sensitive: bool [n_items].
+        best: int64 [rows, at least k], the recommended item ids, best first; 0 after the end of a list. If a row has a
+            NaN score, its whole list is -1.
+        sensitive: bool [n_items], True for sensitive items.
         k: list length.
     """
     return _counted(sensitive[best[:, :k]] & (best[:, :k] > 0), best)
 
 
 def forgotten_shown(best: Ids, forgotten: Ragged, n_items: int, k: int) -> Floats:
-    """Count, in each user's top-``k`` list, the items that this user asked to forget, float64 [rows].
+    """Return how many items that the user asked to forget are in each top-``k`` list, float64 [rows].
+
+    A row with a NaN score gets NaN.
 
     Args:
-        best: int64 [rows, >= k], as in :func:`sensitive_shown`; a row with a NaN score counts NaN.
-        forgotten: the item ids that each row's user asked to forget.
+        best: int64 [rows, at least k], the recommended item ids, as for :func:`sensitive_shown`.
+        forgotten: the item ids that the user of each row asked to forget.
         n_items: the number of item ids.
         k: list length.
     """
@@ -130,5 +139,10 @@ def forgotten_shown(best: Ids, forgotten: Ragged, n_items: int, k: int) -> Float
 
 
 def _counted(shown: Mask, best: Ids) -> Floats:
-    """Return the number of True values per row, float64 [rows]; NaN for a row whose list is -1 (a NaN score)."""
+    """Return the number of True values in each row of ``shown``, float64 [rows]; NaN where the model had a NaN score.
+
+    Args:
+        shown: bool [rows, k], whether each recommended item is counted.
+        best: int64 [rows, at least k], the recommended item ids; -1 in rows with a NaN score.
+    """
     return np.where(best[:, 0] == UNKNOWN, np.nan, shown.sum(axis=1).astype(np.float64))

@@ -20,14 +20,18 @@ logger = logging.getLogger("recbole")
 class Forgotten(Probe[Views]):
     """Log-odds and rank of each forgotten (user, item) pair, with the whole catalogue as candidates.
 
-    - ``forgotten_log_odds``: ``log(p / (1 - p))``, where p is the item's softmax probability among all items.
-      Cross-entropy is a function of it. Unlike membership in the top k, it changes with every change of the score.
-    - ``forgotten_log2_rank``: the base-2 logarithm of the item's rank among all items, 0 for the first. It does not
-      depend on the scale of the scores; equal scores share their mean rank.
+    - ``forgotten_log_odds``: ``log(p / (1 - p))``, where p is the item's softmax probability among all items. Unlike
+      membership in the top k, the log-odds change whenever the score changes. The cross-entropy ``-log p`` is a
+      function of them.
+    - ``forgotten_log2_rank``: the base-2 logarithm of the item's rank among all items, 0 for the first rank. Equal
+      scores share their mean rank. The value does not depend on the scale of the scores.
 
-    A pair that the ``filter`` baseline hides scores minus infinity and has no log-odds: the mean is then null, and a
-    log line reports the number of such pairs. Pairs in the training data (``split`` train) are averaged apart from
-    pairs held out for validation and test. Held-out pairs are too few to rank models by (``benchmarks/controls.py``).
+    The baseline ``filter``, which leaves the model unchanged and hides forgotten pairs, gives these pairs the score
+    minus infinity. Their log-odds are undefined: the mean is then NaN (``null`` in files), and a log line gives their
+    number.
+
+    Pairs from the training data (column ``split``: ``train``) are averaged separately from pairs that were held out for
+    validation and test (``held_out``). The latter are too few to rank models by them (``benchmarks/controls.py``).
     """
 
     name = "forgotten"
@@ -35,7 +39,11 @@ class Forgotten(Probe[Views]):
     def ask(
         self, model: Recommender, view: Views, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return one row per measure and split (train, held_out), and the differences from the reference."""
+        """Return one row per measure and split (train, held_out); arguments: see :meth:`Probe.ask`.
+
+        With a reference, further rows contain the mean differences "model minus reference". Without forgotten pairs the
+        list is empty.
+        """
         row = np.repeat(np.arange(len(view.forgotten)), view.forgotten.sizes())
         if not len(row):
             return []
@@ -53,7 +61,7 @@ class Forgotten(Probe[Views]):
 
 
 def _log_hidden(odds: Floats) -> None:
-    """Log how many pairs have no log-odds, if any."""
+    """Log how many of the log-odds (float64 [pairs]) are NaN, if any."""
     n_hidden = int(np.isnan(odds).sum())
     if n_hidden:
         logger.info(
@@ -63,7 +71,15 @@ def _log_hidden(odds: Floats) -> None:
 
 
 def pair_scores(model: Recommender, view: Views, batch_rows: int = 4096) -> dict[Key, Floats]:
-    """Return log-odds and log2 rank of each forgotten pair in a view, float64 [pairs] each; NaN where there is none."""
+    """Return the log-odds and the log2 rank of each forgotten (user, item) pair, float64 [pairs] each, by name.
+
+    Log-odds are NaN for hidden pairs; both values are NaN in rows with a NaN score.
+
+    Args:
+        model: any recommender.
+        view: the evaluation data, which contains the pairs.
+        batch_rows: the most rows that are scored at once.
+    """
     pairs = view.forgotten
     odds, rank = np.empty(len(pairs.values)), np.empty(len(pairs.values))
     for start, scores in Asked.of(model).scores(view.shown, batch_rows=batch_rows):

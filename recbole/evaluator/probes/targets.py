@@ -1,4 +1,4 @@
-"""How much a model recommends the items that a spam attack promotes to genuine users."""
+"""How much a model recommends to genuine users the items that a spam attack promotes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,13 +23,12 @@ _OF_TARGETS = ("target_hit_rate", "target_exposure", "target_rank", "target_log_
 
 @dataclass(frozen=True)
 class TargetScores:
-    """A model's ranks and probabilities for the promoted items, one row per evaluation row.
+    """A model's ranks and probabilities for the promoted items, in each evaluation row (ranking).
 
     Attributes:
         rank: float64 [rows, targets], the rank of each promoted item among the row's candidates, from 1. Items with
-            equal scores share their mean rank, as in Wilcoxon's and Spearman's statistics; so a model that scores all
-            items alike gives each the middle rank. NaN where the item is not a candidate because it is in the row's
-            history.
+            equal scores share their mean rank, as in Wilcoxon's and Spearman's statistics. A model that scores all
+            items alike therefore gives each of them the middle rank. NaN where the item is not a candidate.
         log_probability: float32 [rows, targets], the log of the item's softmax probability among the row's candidates;
             minus infinity where the item is not a candidate.
     """
@@ -40,18 +39,20 @@ class TargetScores:
 
 @dataclass(frozen=True)
 class Targets(Probe[TargetView]):
-    """Ranks and exposure of the promoted items for genuine users, and the utility metrics on the same rows.
+    """Ranks of the promoted items in the recommendations for genuine users, and utility metrics on the same data.
+
+    Promoted items are those that a spam attack wants to be recommended. A row is one ranking.
 
     - ``target_hit_rate``: the share of rows with a promoted item in the top k.
-    - ``target_exposure``: the mean share of the top k that promoted items take.
-    - ``target_rank``, ``target_log_probability``: means over all (row, promoted item) pairs in which the item is a
-      candidate; items with equal scores share their mean rank.
+    - ``target_exposure``: the mean share of the top k ranks that hold promoted items.
+    - ``target_rank``, ``target_log_probability``: the mean rank, and the mean log of the softmax probability, over all
+      (row, promoted item) pairs in which the item is a candidate. Items with equal scores share their mean rank.
 
     The intervals come from resampling users, each with all of their rows and pairs.
 
     Attributes:
-        keep: a callback that receives the :class:`TargetScores` from which the means are computed, for example to write
-            them to a file; None for no callback.
+        keep: a function that is called with the :class:`TargetScores` from which the means are computed, for example to
+            write them to a file; None calls nothing.
     """
 
     name: ClassVar[str] = "targets"
@@ -60,9 +61,10 @@ class Targets(Probe[TargetView]):
     def ask(
         self, model: Recommender, view: TargetView, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return one row per metric and list length on the clean data, and the differences from the reference.
+        """Return one row per metric and list length on the data without spam; arguments: see :meth:`Probe.ask`.
 
-        For ranks and probabilities too, ``n_rows`` is the number of evaluation rows, not of pairs.
+        With a reference, further rows contain the mean differences "model minus reference". The column ``n_rows`` is
+        the number of evaluation rows, also for ranks and probabilities, which are means over (row, item) pairs.
         """
         answers, scores = _asked(model, view, settings)
         if self.keep is not None:
@@ -91,7 +93,7 @@ class Targets(Probe[TargetView]):
 
 
 def _asked(model: Recommender, view: TargetView, settings: EvalSettings) -> tuple[Answers, TargetScores]:
-    """Return the result of :func:`target_scores`, computed once per model and cached."""
+    """Return the result of :func:`target_scores`, which is computed once per model, view and settings, and cached."""
     asked = Asked.of(model)
     question = ("targets", settings, *view.targets.tolist())
     return asked.once(view.rows, question, lambda: target_scores(asked, view, settings))
@@ -100,9 +102,12 @@ def _asked(model: Recommender, view: TargetView, settings: EvalSettings) -> tupl
 def _values(
     answers: Answers, scores: TargetScores, view: TargetView, settings: EvalSettings
 ) -> tuple[dict[Key, Floats], dict[Key, Floats]]:
-    """Return the values that are averaged: float64 [rows] and float64 [rows * targets], by metric and list length.
+    """Return the single values whose means are the metrics of promoted items.
 
-    The values are NaN for rows with a NaN score and for pairs in which the item is not a candidate.
+    Returns:
+        Two dicts from (metric, list length): one to values per row, float64 [rows], and one to values per (row,
+        promoted item) pair, float64 [rows * targets]. Values are NaN in rows with a NaN score, and in pairs in which
+        the item is not a candidate.
     """
     of_rows: dict[Key, Floats] = {}
     shown = np.where(answers.unknown[:, None], np.nan, np.isin(answers.best, view.targets))
@@ -118,7 +123,13 @@ def _values(
 
 
 def target_scores(model: Recommender, view: TargetView, settings: EvalSettings) -> tuple[Answers, TargetScores]:
-    """Return the utility results and the promoted items' ranks and probabilities, from one pass over the rows."""
+    """Score the rows of a view once, for the utility metrics and for the ranks and probabilities of promoted items.
+
+    Args:
+        model: any recommender.
+        view: the evaluation data with the promoted items.
+        settings: which utility metrics, at which list lengths, and how many rows are scored at once.
+    """
     shape = len(view.rows.inputs), len(view.targets)
     found = TargetScores(np.empty(shape), np.empty(shape, dtype=np.float32))
 
@@ -134,10 +145,15 @@ def target_scores(model: Recommender, view: TargetView, settings: EvalSettings) 
 
 
 def _mean_place(scores: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """Return the mean rank of each row's ``own`` score ([rows, 1]) among the row's scores, float64 [rows].
+    """Return the rank of one score per row among all scores of the row, float64 [rows]; ties share their mean rank.
 
-    This is better + (equal + 1) / 2, where equal includes the item itself. As better + equal + worse = all, it is also
-    (all + 1 + better - worse) / 2.
+    Let better, equal and worse be the numbers of scores above, equal to and below this score, which is itself one of
+    the equal ones. The rank is better + (equal + 1) / 2. As better + equal + worse = all, this is computed as (all + 1
+    + better - worse) / 2.
+
+    Args:
+        scores: float [rows, n_items].
+        own: float [rows, 1], the score to rank.
     """
     ahead = (scores - own).nan_to_num_(nan=0.0).sign_().sum(dim=1, dtype=torch.float32)  # inf - inf counts as equal
     return (ahead.double() + scores.shape[1] + 1) / 2

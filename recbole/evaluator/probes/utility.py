@@ -10,10 +10,10 @@ from recbole.evaluator.views import Views
 
 
 class Utility(Probe[Views]):
-    """The configured metrics on the test rows, in up to two views of the data.
+    """The configured metrics (such as NDCG) on the test data, in up to two variants (views) of the data.
 
-    In the view ``all`` nothing has been forgotten; in the view ``current`` the forgotten rows are left out of the
-    inputs, the histories and the relevant items.
+    In the view ``all`` nothing has been forgotten. In the view ``current`` the forgotten interactions are left out of
+    the inputs, the histories and the relevant items.
     """
 
     name = "utility"
@@ -21,7 +21,10 @@ class Utility(Probe[Views]):
     def ask(
         self, model: Recommender, view: Views, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return one row per view, population, metric and list length, and the differences from the reference."""
+        """Return one row per view, group of users, metric and list length; arguments: see :meth:`Probe.ask`.
+
+        With a reference, further rows contain the mean differences "model minus reference".
+        """
         found: list[Row] = []
         order = [metric.name.lower() for metric in settings.metrics]
         for name, rows in view.utility.items():

@@ -16,9 +16,10 @@ from recbole.utils import InputType
 class BPR(GeneralRecommender):
     """Matrix factorisation, ``score = u . i``, trained with the pairwise BPR loss.
 
-    S. Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009. As in the paper, an example
-    (user, item, negative item) can add ``reg_weight`` / 2 times the squared norms of its three factor vectors to the
-    loss. By default it does not, as in RecBole, where only ``weight_decay`` regularises, and that in all rows.
+    S. Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009. As in the paper, the loss
+    of an example (user, item, negative item) contains ``reg_weight`` / 2 times the squared norms of its three factor
+    vectors. By default ``reg_weight`` is null and the loss does not contain them, as in RecBole, where the only
+    regulariser is the optimiser's ``weight_decay``, which applies to all rows in every step.
     """
 
     input_type = InputType.PAIRWISE
@@ -42,26 +43,27 @@ class BPR(GeneralRecommender):
         """Do nothing: the model derives nothing from the data."""
 
     def get_user_embedding(self, user: torch.Tensor) -> torch.Tensor:
-        """Return the factors [batch, d] for user ids, int64 [batch]."""
-        return self.user_embedding.weight.index_select(0, user)  # its backward pass takes a third of nn.Embedding's
+        """Return the factor vectors of users, float [batch, d], for user ids (int64 [batch])."""
+        return self.user_embedding.weight.index_select(0, user)  # backward takes a third of nn.Embedding's time
 
     def get_item_embedding(self, item: torch.Tensor) -> torch.Tensor:
-        """Return the factors [batch, d] for item ids, int64 [batch]."""
+        """Return the factor vectors of items, float [batch, d], for item ids (int64 [batch])."""
         return self.item_embedding.weight.index_select(0, item)
 
     def forward(self, user: torch.Tensor, item: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the factors of users and of items, each [batch, d]."""
+        """Return the factor vectors of users and of items, each float [batch, d], for ids (int64 [batch])."""
         return self.get_user_embedding(user), self.get_item_embedding(item)
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean loss over (user, item, negative item)."""
+        """Return the mean loss over the batch's (user, item, negative item) triples, a scalar."""
         return self.loss_of(self.outputs(interaction), interaction)
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of the positive and of the negative item, [batch, 2].
+        """Return the scores of the positive and of the negative item, float [batch, 2].
 
-        With ``reg_weight``, the factors of user, positive and negative item, multiplied by its square root, are
-        appended: [batch, 2 + 3 d]. The regulariser is then half the sum of their squares, a convex function of them.
+        With ``reg_weight``, the factor vectors of user, positive and negative item, multiplied by the square root of
+        ``reg_weight``, are appended: [batch, 2 + 3 d]. The regulariser is half the sum of their squares, so that the
+        loss is a convex function of the result.
         """
         user, positive = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
         negative = self.get_item_embedding(interaction[self.NEG_ITEM_ID])
@@ -71,13 +73,13 @@ class BPR(GeneralRecommender):
         return torch.cat([scores, math.sqrt(self.reg_weight) * torch.cat([user, positive, negative], dim=1)], dim=1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
-        """Return the mean loss, a scalar, given the result of :meth:`outputs`."""
+        """Return the mean loss over the batch, a scalar, given the result of :meth:`outputs`."""
         if not self.reg_weight:
             return self.loss(*outputs.unbind(dim=1))
         return self.loss(outputs[:, 0], outputs[:, 1]) + outputs[:, 2:].square().sum(dim=1).mean() / 2
 
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the factors of all users [n_users, d] and items [n_items, d]."""
+        """Return the factor vectors of all users [n_users, d] and items [n_items, d]."""
         return self.user_embedding.weight, self.item_embedding.weight
 
     def predict(self, interaction: Interaction) -> torch.Tensor:

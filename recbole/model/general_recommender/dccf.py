@@ -51,7 +51,10 @@ class DCCF(GraphRecommender):
         self.present = present_users(dataset, self.device)
 
     def _intents(self, nodes: torch.Tensor) -> torch.Tensor:
-        """Return ``R``, each node's mixture of intent prototypes, [n_users + n_items, d]."""
+        """Return ``R``, each node's mixture of intent prototypes, float [n_users + n_items, d].
+
+        Fake users of a spam attack without retained interactions (see :func:`present_users`) get zeros.
+        """
 
         def mixed(rows: torch.Tensor, prototypes: torch.Tensor) -> torch.Tensor:
             return torch.softmax(rows @ prototypes, dim=1) @ prototypes.T
@@ -61,12 +64,15 @@ class DCCF(GraphRecommender):
         return torch.cat([of_users, mixed(items, self.item_intent)])
 
     def _reweighted(self, guide: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
-        """Return each node's mean of its neighbours in ``nodes``, weighted by the edge's cosine in ``guide``."""
+        """Return the weighted mean of each node's neighbours in ``nodes``, float [n_users + n_items, d].
+
+        The weight of an edge is ``(1 + cos) / 2``, with the cosine of its two nodes' rows in ``guide`` (same shape).
+        """
         alike = self.graph.likeness(F.normalize(guide, dim=1))
         return self.graph.weighted_mean((1 + alike) / 2, nodes)
 
     def layers(self) -> tuple[torch.Tensor, list[tuple[torch.Tensor, ...]]]:
-        """Return the sum of the embeddings of all layers, [n_users + n_items, d], and what each layer added to them.
+        """Return the sum of all layers' embeddings, [n_users + n_items, d], and a list of what each layer added.
 
         A layer adds four tensors of this shape: the graph convolution Z, the intents R, and the means of neighbours
         with weights from Z (H_z) and from R (H_r). The contrastive losses compare R, H_z and H_r with Z.
@@ -81,11 +87,11 @@ class DCCF(GraphRecommender):
         return total, parts
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the embeddings ``(users [n_users, d], items [n_items, d])``."""
+        """Return the final embeddings, ``(users [n_users, d], items [n_items, d])``."""
         return self.split(self.layers()[0])
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the sum of the mean BPR loss, the two regularisers and the weighted contrastive losses."""
+        """Return the sum of the mean BPR loss, the two regularisers and the weighted contrastive losses, a scalar."""
         total, parts = self.layers()
         u, p, n = self.gathered(*self.split(total), interaction)
         ranking = F.softplus((u * n).sum(dim=1) - (u * p).sum(dim=1)).mean()
@@ -97,6 +103,9 @@ class DCCF(GraphRecommender):
         return ranking + size + intents + self.ssl_reg * contrast
 
     def _contrast(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        """Return the mean InfoNCE loss between two embeddings [n, d] of n nodes, which are each other's negatives."""
+        """Return the mean InfoNCE loss between two embeddings [n, d] of the same n nodes, a scalar.
+
+        The positive of a row of ``first`` is the same row of ``second``; all rows of ``second`` are candidates.
+        """
         own = torch.arange(len(first), device=first.device)
         return info_nce(F.normalize(first, dim=1), F.normalize(second, dim=1), own, self.temp).mean()

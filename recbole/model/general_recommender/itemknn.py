@@ -14,17 +14,18 @@ from recbole.model.fitted import FittedRecommender
 from recbole.utils import UserError
 
 PAIRS_AT_ONCE = 2**22
-"""Largest number of similarities (columns times items or users) computed at a time."""
+"""Largest number of similarities between items (or users) that are computed at a time."""
 
 
 class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
-    """Scores an item by its similarities to the user's items, restricted to the item's ``k`` nearest neighbours.
+    """Scores an item by the summed similarity of those of the user's items that are among its ``k`` nearest neighbours.
 
     M. Deshpande, G. Karypis, "Item-Based Top-N Recommendation Algorithms", TOIS 2004 (equation numbers not checked).
-    The similarity is the cosine of two items' columns, with ``shrink`` (and RecBole's 1e-6) added to the denominator.
-    The score is the sum of the similarities. With ``knn_method: user``, users are compared instead: the score is the
-    summed similarity of the users among the user's ``k`` nearest who have interacted with the item. Among equally
-    similar neighbours those with lower ids are chosen; in RecBole the choice is arbitrary.
+    The similarity is the cosine of two items' columns in the user-item matrix of interaction counts, with ``shrink``
+    (and RecBole's 1e-6) added to the denominator. An item with which the user interacted several times counts several
+    times. With ``knn_method: user``, users are compared instead: the score is the summed similarity of the users among
+    the user's ``k`` nearest who have interacted with the item. Among equally similar neighbours those with lower ids
+    are chosen; in RecBole the choice is arbitrary.
 
     Forgetting interactions gives exactly the retrained model, up to rounding. Only neighbourhoods that the change can
     affect are recomputed.
@@ -39,16 +40,21 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
         self.fake_loss = nn.Parameter(torch.zeros(1))
 
     def fit(self, matrix: scipy.sparse.csr_matrix) -> None:
-        """Compute the ``k`` nearest neighbours of every item (or user)."""
+        """Compute the ``k`` nearest neighbours of all items (or users) from the counts [n_users, n_items]."""
         table = self._table(matrix)
         self.w = self._neighbours(table, np.arange(table.shape[1]))
 
     def update(self, old: scipy.sparse.csr_matrix, new: scipy.sparse.csr_matrix) -> None:
-        """Update the nearest neighbours of items (or users); a column of the matrix is an item (or user).
+        """Update the nearest neighbours of items (or users) after some interaction counts changed.
 
-        An unchanged column has new similarities only to changed columns. Its neighbours are searched again only if the
-        similarity to a neighbour falls to the k-th largest one, or the similarity to another column rises to it.
-        Otherwise its neighbours stay the same, with updated similarities.
+        A column below is an item's (or user's) vector of counts. An unchanged column has new similarities only to
+        changed columns. Its neighbours are searched again only if the similarity to a neighbour falls to the k-th
+        largest one or below, or the similarity to another column rises to it or above. Otherwise its neighbours stay
+        the same, with updated similarities. If more than an eighth of the columns changed, all neighbours are searched
+        again.
+
+        Args:
+            old, new: the interaction counts before and after the change, [n_users, n_items].
         """
         before, after = self._table(old), self._table(new)
         changed = np.flatnonzero(np.diff(cast("scipy.sparse.csr_array", before != after).tocsc().indptr))
@@ -59,7 +65,15 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
             self._replace(again, self._neighbours(after, again))
 
     def _refresh(self, table: scipy.sparse.csr_array, changed: np.ndarray) -> np.ndarray:
-        """Update similarities to the changed columns; return indices of columns whose neighbours may differ, int64."""
+        """Update the stored similarities to the changed columns, and find columns whose neighbours may differ now.
+
+        Args:
+            table: the interaction counts after the change, with an item (or user) per column.
+            changed: int64, indices of the changed columns.
+
+        Returns:
+            int64, indices of columns whose neighbours must be searched again; changed columns need not be included.
+        """
         norms = _norms(table)
         value = (table.T @ table.tocsc()[:, changed]).toarray()
         value /= norms[:, None] * norms[changed] + self.shrink + 1e-6
@@ -79,7 +93,7 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
         return np.flatnonzero(doubtful.any(axis=1))
 
     def _replace(self, columns: np.ndarray, fresh: scipy.sparse.csc_array) -> None:
-        """Replace the given columns of the similarities by ``fresh``, sparse [all, len(columns)]."""
+        """Replace some columns (int64 indices) of the stored similarities by those of ``fresh``, in the same order."""
         kept = np.ones(self.w.shape[1])
         kept[columns] = 0
         place = scipy.sparse.csc_array(
@@ -88,11 +102,16 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
         self.w = (self.w @ scipy.sparse.diags_array(kept) + fresh @ place).tocsc()
 
     def _table(self, matrix: scipy.sparse.csr_matrix) -> scipy.sparse.csr_array:
-        """Return the matrix with the compared objects (items or users) as columns."""
+        """Return the interaction counts [n_users, n_items] with the compared objects (items or users) as columns."""
         return scipy.sparse.csr_array(matrix if self.method == "item" else matrix.T)
 
     def _neighbours(self, table: scipy.sparse.csr_array, columns: np.ndarray) -> scipy.sparse.csc_array:
-        """Return each column's similarities to its ``k`` nearest neighbours, sparse CSC [all, len(columns)]."""
+        """Return some columns' similarities to their ``k`` nearest neighbours, sparse CSC [all, len(columns)].
+
+        Args:
+            table: interaction counts, with an item (or user) per column; it has ``all`` columns.
+            columns: int64, indices of the columns whose neighbours are searched.
+        """
         norms = _norms(table)
         by_column = table.tocsc()
         step = max(PAIRS_AT_ONCE // table.shape[1], 1)
@@ -103,11 +122,11 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
     def _nearest(
         self, products: scipy.sparse.csc_array, norms: np.ndarray, columns: np.ndarray
     ) -> scipy.sparse.csc_array:
-        """Return the similarities to the ``k`` nearest neighbours, sparse CSC [all, len(columns)].
+        """Return some columns' similarities to their ``k`` nearest neighbours, sparse CSC [all, len(columns)].
 
         Args:
-            products: inner products of all columns with the given columns, sparse [all, len(columns)].
-            norms: float64 [all], norms of all columns.
+            products: inner products of all columns of counts with the given columns, sparse [all, len(columns)].
+            norms: float64 [all], Euclidean norms of all columns.
             columns: int64, indices of the given columns.
         """
         entries = products.tocoo()
@@ -122,7 +141,10 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
         return scipy.sparse.csc_array((value[best], (row[best], place[best])), shape=products.shape)
 
     def learned(self) -> list[scipy.sparse.csc_array]:
-        """Return a list with the similarities to nearest neighbours, sparse CSC [n_items, n_items] (or of users)."""
+        """Return a list with the similarities, sparse CSC [n_items, n_items], or of users if they are compared.
+
+        Column i has the similarities of item (user) i to its ``k`` nearest neighbours; other entries are not stored.
+        """
         self.learn()
         return [self.w]
 
@@ -131,7 +153,10 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
         self.w = learned
 
     def scores(self, matrix: scipy.sparse.csr_matrix, users: np.ndarray) -> torch.Tensor:
-        """Return the summed similarities [len(users), n_items], float64."""
+        """Return the summed similarities of all items for some users (int64 ids), float64 [len(users), n_items].
+
+        ``matrix`` has the interaction counts, [n_users, n_items].
+        """
         if self.method == "item":
             found = scipy.sparse.csr_array(matrix)[users] @ self.w
         else:
@@ -140,5 +165,5 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
 
 
 def _norms(table: scipy.sparse.csr_array) -> np.ndarray:
-    """Return the Euclidean norms of the columns, float64 [columns]."""
+    """Return the Euclidean norm of each column of a sparse matrix, float64 [columns]."""
     return np.sqrt(table.multiply(table).sum(axis=0))

@@ -33,7 +33,7 @@ class LightGCN(GraphRecommender):
         return self.layer_mean([self.norm_adj_matrix] * self.n_layers)
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean BPR loss plus ``reg_weight`` times the norms of the batch's embedding parameters."""
+        """Return the mean BPR loss plus ``reg_weight`` times the regulariser of the batch's embedding parameters."""
         u, p, n = self.gathered(*self.forward(), interaction)
         loss = self.mf_loss((u * p).sum(dim=1), (u * n).sum(dim=1))
         return loss + self.reg_weight * self.reg_loss(*self.egos(interaction), require_pow=self.require_pow)

@@ -66,13 +66,13 @@ class NeuMF(GeneralRecommender):
         return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return views of the two user tables: ``gmf`` if ``mf_train`` is on, ``mlp`` if ``mlp_train`` is on."""
+        """Return a :class:`UserView` of each user table: ``gmf`` if ``mf_train`` is on, ``mlp`` if ``mlp_train`` is."""
         halves = {"gmf": ("mf", self.mf_train), "mlp": ("mlp", self.mlp_train)}
         names = {view: f"user_{half}_embedding.weight" for view, (half, there) in halves.items() if there}
         return {view: UserView(partial(self.get_parameter, name), (name,)) for view, name in names.items()}
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean binary cross-entropy against the labels."""
+        """Return the mean binary cross-entropy of the batch's logits against its labels, a scalar."""
         logits = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
         return self.loss(logits, interaction[self.LABEL].to(logits.dtype))
 
@@ -81,7 +81,10 @@ class NeuMF(GeneralRecommender):
         return self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
 
     def list_scores(self, user: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return the logits [n, k]; the user's part of the first MLP layer is computed once for all k items."""
+        """Return the logits, float [n, k], of n users (int64 [n]) with k items each (int64 [n, k]).
+
+        In evaluation mode, the part of the first MLP layer that depends on the user is computed once for all k items.
+        """
         if self.training or not self.mlp_train:
             return super().list_scores(user, items)
         halves, layers = [], self.mlp_layers.mlp_layers
@@ -94,7 +97,7 @@ class NeuMF(GeneralRecommender):
         return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the interaction probabilities of the (user, item) pairs, float [batch]."""
+        """Return the predicted probabilities of interaction of the (user, item) pairs, float [batch]."""
         return torch.sigmoid(self.pair_scores(interaction))
 
     def _every_pair(self, interaction: Interaction) -> torch.Tensor:

@@ -27,7 +27,7 @@ class Pop(GeneralRecommender):
         self.rebuild(dataset)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Count the retained training interactions."""
+        """Count the retained training interactions of each item."""
         counts = np.bincount(dataset.log.item[dataset.train_rows], minlength=self.n_items)
         self.item_cnt = torch.from_numpy(counts).unsqueeze(1).to(self.item_cnt.device)
 

@@ -21,7 +21,7 @@ from recbole.model.user_views import UserView
 from recbole.utils import InputType, torch_seed
 
 Lesson = tuple[Sequence[torch.Tensor], list[torch.Tensor], torch.Tensor]
-"""The teacher's output: layers ``(users, items)``, triples ``[u, i, j]`` of ids, and ``y_ui - y_uj``."""
+"""What the student learns from: see :meth:`SimRec._lesson`."""
 
 
 class Teacher(GraphRecommender):
@@ -82,8 +82,8 @@ class SimRec(GeneralRecommender):
     * ``reg_weight`` times the squared norms of the two tables.
 
     Unlike the authors' program, this class adds no small constants inside logarithms, and it trains the teacher itself
-    for ``teacher_epochs`` (the program loads a teacher trained for 100 epochs). ERASE's SimRec leaves its teacher
-    untrained and ranks by the raw tables.
+    for ``teacher_epochs`` (the program loads a teacher trained for 100 epochs). In ERASE, the benchmark that this
+    package re-implements, SimRec's teacher is not trained, and items are ranked by the raw tables.
 
     The :class:`Teacher` is trained in the first ``teacher_epochs`` epochs, in addition to ``epochs``, by the same
     optimizer on the same training pairs; its parameters then stay fixed. If the time budget ends before, the student is
@@ -95,7 +95,7 @@ class SimRec(GeneralRecommender):
 
     input_type = InputType.PAIRWISE  # the teacher needs negatives
     loss_of_examples = False
-    reach = math.inf  # through the teacher, whose layers reach any distance
+    reach = math.inf  # the loss reads the teacher's embeddings of random users and items
     rebuild_changes_scores = False
     selective = ("user_embedding.weight",)
 
@@ -116,44 +116,50 @@ class SimRec(GeneralRecommender):
         self.present = present_users(dataset, self.device)
 
     def rebuild_without(self, dataset: Dataset, rows: np.ndarray) -> None:
-        """Remove the edges of newly forgotten rows from the teacher's graph."""
+        """Remove the edges of newly forgotten interactions from the teacher's graph.
+
+        See :meth:`AbstractRecommender.rebuild_without`.
+        """
         self.teacher.rebuild_without(dataset, rows)
         self.present = self.teacher.present
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the user table only; every item row is read by the contrastive losses."""
+        """Return only the user table, because the contrastive losses read every item row in every batch.
+
+        See :meth:`AbstractRecommender.reads`.
+        """
         return {"user_embedding.weight": (self.USER_ID,)}
 
     def candidates(self) -> dict[str, torch.Tensor]:
-        """Return the ids of the users that serve as negatives in the contrastive losses."""
+        """Return ``{"user_embedding.weight": ids}``, int64, for the users that are contrastive negatives."""
         return {"user_embedding.weight": self.present}
 
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
-        """Set whether the epoch trains the teacher (the first ``teacher_epochs`` epochs) or the student."""
+        """Choose what the epoch trains: the teacher in the first ``teacher_epochs`` epochs, afterwards the student."""
         self._teach(epoch < self.warm_up_epochs)
 
     def _teach(self, teaching: bool) -> None:
-        """Let gradients flow only to the teacher, or, if ``teaching`` is False, only to the student."""
+        """Let gradients flow only to the teacher if ``teaching`` is True, otherwise only to the student."""
         self.teaching = teaching
         for parameter in self.parameters():
             parameter.requires_grad_(not teaching)
         self.teacher.requires_grad_(teaching)
 
     def features(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Return ``x(e)``, [..., d], for rows of either embedding table."""
+        """Return ``x(e) = e + LeakyReLU(W e)``, float [..., d], for rows ``e`` of either embedding table."""
         return embeddings + F.leaky_relu(self.layer(embeddings), 0.5)
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the features ``(users [n_users, d], items [n_items, d])``."""
+        """Return the features ``x(e)`` of all users and items, ``(users [n_users, d], items [n_items, d])``."""
         return self.features(self.user_embedding.weight), self.features(self.item_embedding.weight)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return two views of the student: ``table``, the user embeddings ``e``, and ``features``, their ``x(e)``."""
+        """Return a :class:`UserView` of the student's user table, ``table``, and one of its ``x(e)``, ``features``."""
         features = UserView(lambda: self.features(self.user_embedding.weight), ("user_embedding.weight",), table=False)
         return super().user_views(dataset) | {"features": features}
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the sum of the five terms in the class docstring; while the teacher is trained, the teacher's loss."""
+        """Return the sum of the terms in the class docstring, or the teacher's loss in its epochs, a scalar."""
         if self.teaching:
             return self.teacher.calculate_loss(interaction)
         user, item = interaction[self.USER_ID], interaction[self.ITEM_ID]
@@ -167,7 +173,13 @@ class SimRec(GeneralRecommender):
         return total + self._spread(tables, distinct, weights) + self.config["reg_weight"] * norms
 
     def _lesson(self) -> Lesson:
-        """Return the teacher's output: the sum of its layers from the second on, random triples, and their scores."""
+        """Return what the student learns from the teacher.
+
+        Returns:
+            ``(layers, triples, preferences)``. ``layers``: the sum of the teacher's layers from the second propagation
+            on, as ``(users [n_users, d], items [n_items, d])``. ``triples``: random ids ``[u, i, j]`` of a user and two
+            items, each int64 [soft_samples]. ``preferences``, float [soft_samples]: the teacher's ``y_ui - y_uj``.
+        """
         teacher, layers = self.teacher, self.teacher.layers()
         users, items = teacher.split(cast("torch.Tensor", sum(layers)))
         triples = self._triples(users.device)
@@ -175,7 +187,7 @@ class SimRec(GeneralRecommender):
         return later, triples, _preference(users, items, triples)
 
     def _triples(self, device: torch.device) -> list[torch.Tensor]:
-        """Return random user, item and item ids, each int64 [soft_samples]; they are fixed in evaluation mode."""
+        """Return random ids of a user and two items, each int64 [soft_samples]; they are fixed in evaluation mode."""
         generator = None
         if not self.training:
             generator = torch.Generator(device).manual_seed(torch_seed(self.config["seed"], "triples"))
@@ -185,19 +197,35 @@ class SimRec(GeneralRecommender):
         return [self.present[user], one, other]
 
     def _main(self, tables: Sequence[torch.Tensor], user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-        """Return the loss of the main task."""
+        """Return the loss of the main task, ``-mean y_ui`` over the batch, a scalar.
+
+        Args:
+            tables: the embedding tables of users and items.
+            user, item: int64 [batch], ids of the batch's pairs.
+        """
         users, items = (self.features(t.index_select(0, i)) for t, i in zip(tables, (user, item), strict=True))
         return -(users * items).sum(dim=1).mean()
 
     def _soft(self, tables: Sequence[torch.Tensor], lesson: Lesson) -> torch.Tensor:
-        """Return the weighted prediction-level distillation loss."""
+        """Return the weighted prediction-level distillation loss, a scalar.
+
+        Args:
+            tables: the student's embedding tables of users and items.
+            lesson: the result of :meth:`_lesson`.
+        """
         _, triples, said = lesson
         tau = self.config["soft_tau"]
         mine = _preference(self.features(tables[0]), self.features(tables[1]), triples)
         return self.config["soft_weight"] * F.binary_cross_entropy_with_logits(mine / tau, torch.sigmoid(said / tau))
 
     def _distil(self, tables: Sequence[torch.Tensor], distinct: Sequence[torch.Tensor], lesson: Lesson) -> torch.Tensor:
-        """Return the weighted embedding-level distillation loss; ``distinct`` are the batch's user and item ids."""
+        """Return the weighted embedding-level distillation loss, a scalar.
+
+        Args:
+            tables: the student's embedding tables of users and items.
+            distinct: the distinct user ids and the distinct item ids of the batch, int64.
+            lesson: the result of :meth:`_lesson`.
+        """
         tau, (users, items) = self.config["distill_tau"], distinct
         present = with_batch(self.present, users, self.n_users)
         own = torch.searchsorted(present, users.contiguous())
@@ -217,10 +245,14 @@ class SimRec(GeneralRecommender):
         user: torch.Tensor,
         item: torch.Tensor,
     ) -> list[torch.Tensor]:
-        """Return the weights of distinct users and items in the regulariser, a list of two float vectors, detached.
+        """Return the weights of the batch's users and items in the regulariser: two float vectors, detached.
 
         In evaluation mode, where second-order methods take derivatives, all weights are 1, because the true weights are
         discontinuous in the parameters.
+
+        Args:
+            tables, distinct, lesson: as in :meth:`_distil`; the weights are those of the ``distinct`` users and items.
+            user, item: int64 [batch], ids of the batch's pairs.
         """
         if not self.training:
             return [torch.ones(len(nodes), device=nodes.device, dtype=tables[0].dtype) for nodes in distinct]
@@ -242,7 +274,12 @@ class SimRec(GeneralRecommender):
     def _spread(
         self, tables: Sequence[torch.Tensor], distinct: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]
     ) -> torch.Tensor:
-        """Return the weighted adaptive regulariser; ``distinct`` and ``weights`` are pairs (of users, of items)."""
+        """Return the weighted adaptive regulariser, a scalar.
+
+        Args:
+            tables, distinct: as in :meth:`_distil`.
+            weights: the result of :meth:`_weights`.
+        """
         users, items = (self.features(table) for table in tables)
         tau = self.config["contrast_tau"]
         everybody = users.index_select(0, self.present)
@@ -262,7 +299,12 @@ class SimRec(GeneralRecommender):
 
 
 def _preference(users: torch.Tensor, items: torch.Tensor, triples: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return ``y_ui - y_uj``, float [n], for triples (u, i, j) of ids, each int64 [n]."""
+    """Return ``y_ui - y_uj``, float [n], for triples (u, i, j) of ids, each int64 [n].
+
+    Args:
+        users, items: float [n_users, d] and [n_items, d], such that ``y_ui`` is the inner product of rows u and i.
+        triples: the ids ``[u, i, j]``.
+    """
     user, one, other = triples
     difference = items.index_select(0, one) - items.index_select(0, other)
     return (users.index_select(0, user) * difference).sum(dim=1)

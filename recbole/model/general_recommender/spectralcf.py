@@ -18,8 +18,8 @@ class SpectralCF(GraphRecommender):
     """Graph convolutions ``X <- sigmoid((I + L) X W)`` with ``L = I - D^-1 A``; embeddings are the concatenated layers.
 
     L. Zheng et al., "Spectral Collaborative Filtering", RecSys 2018 (equation numbers not checked). As in RecBole the
-    paper's ``U U^T`` and ``U Lambda U^T`` are replaced by the identity and the Laplacian, which needs no
-    eigenvectors. The regulariser is RecBole's: the unsquared norms of the final embeddings.
+    paper's ``U U^T`` and ``U Lambda U^T`` are replaced by the identity and the Laplacian, which needs no eigenvectors.
+    The regulariser is RecBole's: the unsquared norms of the final embeddings.
     """
 
     loss_of_examples = False
@@ -45,7 +45,7 @@ class SpectralCF(GraphRecommender):
         self.inverse_degrees = (1 / self.graph.degrees()).to(dtype).unsqueeze(1)
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the embeddings ``(users, items)``, [n_users or n_items, (n_layers + 1) * d]."""
+        """Return the embeddings ``(users, items)``, float [n_users or n_items, (n_layers + 1) * d]."""
         layers = [self.get_ego_embeddings()]
         for weight in self.filters:
             layer = layers[-1]
@@ -55,7 +55,7 @@ class SpectralCF(GraphRecommender):
         return self.split(torch.cat(layers, dim=1))
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean BPR loss plus ``reg_weight`` times the norms of the batch's embeddings."""
+        """Return the mean BPR loss plus ``reg_weight`` times the norms of the batch's final embeddings, a scalar."""
         u, p, n = self.gathered(*self.forward(), interaction)
         loss = self.mf_loss((u * p).sum(dim=1), (u * n).sum(dim=1))
         return loss + self.reg_weight * self.reg_loss(u, p, n)

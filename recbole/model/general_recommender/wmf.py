@@ -17,8 +17,8 @@ class WMF(GeneralRecommender):
 
     Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, learned by
     gradient without sampling negatives as in C. Chen et al., "Efficient Neural Matrix Factorization without Sampling
-    for Recommendation", TOIS 2020 (equation numbers not checked): with ``r = p_u . q_i`` and ``S = sum_i q_i q_i^T``
-    over all items, up to a constant::
+    for Recommendation", TOIS 2020 (equation numbers not checked): with ``r = p_u . q_i``, ``w`` the setting
+    ``negative_weight``, and ``S = sum_i q_i q_i^T`` over all items, up to a constant::
 
         sum_(u,i) ((1 - w) r^2 - 2 r) + w sum_u p_u^T S p_u
 
@@ -47,29 +47,39 @@ class WMF(GeneralRecommender):
         self.rebuild(dataset)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Store each user's share, 1 / number of retained training interactions, and the set of retained pairs."""
+        """Store each user's share, 1 / number of retained training interactions, and the set of retained pairs.
+
+        The share is the part of the user's term over all items that is assigned to each of these interactions.
+        """
         users, items = dataset.log.user[dataset.train_rows], dataset.log.item[dataset.train_rows]
         counts = np.bincount(users, minlength=self.n_users)
         self._share = torch.from_numpy(1 / np.maximum(counts, 1)).to(self.device)
         self._pairs = torch.from_numpy(distinct(users * self.n_items + items)).to(self.device)
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the user table only; every example reads all item rows."""
+        """Return only the user table, because every example reads all item rows.
+
+        See :meth:`AbstractRecommender.reads`.
+        """
         return {"user_embedding.weight": (self.USER_ID,)}
 
     def _shares(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-        """Return each pair's share of its user's term over all items, float64 [batch]; 0 for forgotten pairs."""
+        """Return each pair's share of its user's term over all items, float64 [batch]; 0 for forgotten pairs.
+
+        Args:
+            user, item: int64 [batch], ids of the pairs.
+        """
         key = user * self.n_items + item
         at = torch.searchsorted(self._pairs, key).clamp_max(max(len(self._pairs) - 1, 0))
         known = self._pairs[at] == key if len(self._pairs) else torch.zeros_like(key, dtype=torch.bool)
         return torch.where(known, self._share[user], 0.0)
 
     def forward(self, user: torch.Tensor, item: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the factors of users and of items, each [batch, d]."""
+        """Return the factor vectors of users and of items, each float [batch, d], for ids (int64 [batch])."""
         return self.user_embedding(user), self.item_embedding(item)
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the batch's part of the loss, summed over its pairs."""
+        """Return the batch's part of the loss, summed over its pairs, a scalar."""
         user, item = interaction[self.USER_ID], interaction[self.ITEM_ID]
         p, q = self.forward(user, item)
         p = self.dropout(p)
@@ -80,7 +90,7 @@ class WMF(GeneralRecommender):
         return ((1 - w) * r.square() - 2 * r + w * self._shares(user, item).to(p.dtype) * everywhere).sum()
 
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the factors of all users [n_users, d] and items [n_items, d]."""
+        """Return the factor vectors of all users [n_users, d] and items [n_items, d]."""
         return self.user_embedding.weight, self.item_embedding.weight
 
     def predict(self, interaction: Interaction) -> torch.Tensor:

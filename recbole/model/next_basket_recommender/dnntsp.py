@@ -18,19 +18,21 @@ from recbole.model.user_views import UserView
 from recbole.utils import UserError
 
 AT_ONCE = 2**16
-"""Approximate number of time steps per piece of a batch; a user has as many as baskets times items in them."""
+"""Approximate size of each smaller batch of :meth:`DNNTSP.pieces`: the sum, over users, of the number of history
+baskets times the number of items in all of them."""
 
 NODES_AT_ONCE = 1024
-"""Number of nodes whose second moments are computed at once (64 MiB with four heads and 32 dimensions)."""
+"""Number of nodes for which :meth:`DNNTSP._second_moments` computes at a time (64 MiB with 4 heads, 32 dimensions)."""
 
 
 class DNNTSP(NextBasketRecommender):
-    r"""Graph convolutions over the items of each basket, attention over time, and gated item embeddings.
+    """Graph convolutions over the items of each basket, attention over time, and gated item embeddings.
 
     L. Yu et al., "Predicting Temporal Sets with Deep Neural Networks", KDD 2020 (equation numbers not checked; sizes
-    and biases as in the authors' code). A user's nodes are the distinct items of the history. Let W_ij be the number
-    of baskets with both i and j, and W_ii = 1, all divided by their maximum. A_t has the entry W_ij if basket t
-    contains both items, W_ii on its diagonal, and 0 elsewhere. E are item embeddings, BN is batch normalisation::
+    and biases as in the authors' code). A user's nodes are the distinct items of the history; a time step t is a
+    basket. Let W_ij be the number of the user's baskets with both i and j, and W_ii = 1, all divided by their maximum.
+    A_t has the entry W_ij if basket t contains both items, W_ii on its diagonal, and 0 elsewhere. E are item
+    embeddings, BN is batch normalisation, and L, q, alpha, w and b are parameters::
 
         H_t = relu(BN(L A_t H_t)), twice, from H_t = E at every t
         H = causal multi-head self-attention over t, node by node
@@ -43,7 +45,9 @@ class DNNTSP(NextBasketRecommender):
     A_t are stored.
 
     Batch normalisation uses the real baskets of each user. With ``legacy_bn`` it also uses padding time steps, where
-    A_t is the identity, as in the authors' code. The user frequencies in the paper are not in that code, nor here.
+    A_t is the identity, as in the authors' code. The user frequencies in the paper are not in that code, nor here. In
+    the methods below, H_t before the attention contains the states of the nodes at time step t, and z_i is the summary
+    of node i.
     """
 
     rebuild_changes_scores = False
@@ -66,11 +70,11 @@ class DNNTSP(NextBasketRecommender):
         """Do nothing: the graphs are built from the histories in each batch."""
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the gate ``alpha``, read only for items in histories; the embeddings of all items are always read."""
+        """Return the gate ``alpha``, read only for items in histories; every batch reads all item embeddings."""
         return {"alpha": (self.HISTORY_ITEMS,)}
 
     def pieces(self, interaction: Interaction) -> list[Interaction]:
-        """Split a batch into pieces of users with similar history lengths and about :data:`AT_ONCE` time steps each."""
+        """Split a batch into smaller ones of users with similar history lengths, each of about size :data:`AT_ONCE`."""
         lengths = interaction[self.HISTORY_LENGTH]
         order = torch.argsort(lengths, stable=True)
         steps = lengths * (interaction[self.HISTORY_ITEMS] > 0).sum(dim=(1, 2))
@@ -85,22 +89,26 @@ class DNNTSP(NextBasketRecommender):
         return scores.index_put((user, item), change.squeeze(1), accumulate=True)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return the view ``summary``, each user's mean of z; attribute unlearning changes the value projection."""
+        """Return the :class:`UserView` ``summary``, each user's mean of z; protection changes the value projection."""
         moments = self._second_moments, self._of_moments
         return self.views_of_histories(dataset, "summary", self._mean_summary, ("value.weight",), moments)
 
     def _mean_summary(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean of z over each user's nodes, float [batch, d]."""
+        """Return the mean of the item summaries z (see the class) over each user's history items, float [batch, d]."""
         user, _, _, z = self._nodes(interaction)
         count = torch.bincount(user, minlength=len(interaction)).clamp_min(1).unsqueeze(1)
         return z.new_zeros(len(interaction), z.shape[1]).index_add(0, user, z) / count
 
     @torch.no_grad()
     def _second_moments(self, interaction: Interaction) -> torch.Tensor:
-        """Return what the view needs besides the value projection, float [batch, heads d, heads d], in evaluation mode.
+        """Return what each user's mean of the summaries z depends on besides the value projection, in evaluation mode.
 
-        Let c_it be the states of node i, averaged by the attention weights of each head at step t. H_it is linear in
-        c_it, so that the mean of z is a function of each user's mean over nodes of ``sum_t c_it c_it^T``.
+        Let ``c_it`` contain the averages of the states of node i under the attention weights of each head at step t.
+        H_it after the attention is a linear function of ``c_it``, given by the value projection. The mean of z over a
+        user's nodes is therefore a function of the value projection and the mean over nodes of ``sum_t c_it c_it^T``.
+
+        Returns:
+            The latter mean for each user, float [batch, n_heads * d, n_heads * d].
         """
         history = Incidence.of(interaction[self.HISTORY_ITEMS])
         user, item, node, lengths = self._placed(history, interaction[self.HISTORY_LENGTH])
@@ -116,15 +124,19 @@ class DNNTSP(NextBasketRecommender):
         return moments / torch.bincount(user, minlength=len(interaction)).clamp_min(1).view(-1, 1, 1)
 
     def _of_moments(self, moments: torch.Tensor) -> torch.Tensor:
-        """Return the mean of z, float [batch, d], from :meth:`_second_moments`."""
+        """Return each user's mean of the summaries z, float [batch, d], from the result of :meth:`_second_moments`."""
         value, q = (w.view(self.n_heads, -1, *w.shape[1:]) for w in (self.value.weight, self.aggregate.weight[0]))
         seen = (moments @ torch.einsum("hkd,hk->hd", value, q).flatten()).view(len(moments), self.n_heads, -1)
         return torch.einsum("hkd,nhd->nhk", value, seen).flatten(1)
 
     def _nodes(self, interaction: Interaction) -> tuple[torch.Tensor, ...]:
-        """Return the nodes' users (batch rows) and items, int64 [nodes], and their embeddings and z, float [nodes, d].
+        """Return the nodes (distinct items of each user's history) of a batch, with their embeddings and summaries z.
 
         In evaluation mode equal states are computed only once, because batch normalisation has fixed statistics.
+
+        Returns:
+            ``(user, item, embedded, z)``. ``user`` and ``item``, int64 [nodes]: batch row and item id of each node.
+            ``embedded`` and ``z``, float [nodes, d]: embedding and summary of each node.
         """
         history = Incidence.of(interaction[self.HISTORY_ITEMS])
         user, item, node, lengths = self._placed(history, interaction[self.HISTORY_LENGTH])
@@ -133,10 +145,19 @@ class DNNTSP(NextBasketRecommender):
         return user, item, embedded, z
 
     def _placed(self, history: Incidence, lengths: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the nodes' users and items, the node of each entry, and the nodes' history lengths, all int64.
+        """Return the nodes (distinct items of each user's history) of a batch, sorted by history length.
 
-        Nodes are sorted by history length. In evaluation mode they are first sorted by the number of baskets with the
-        item, rounded up to a power of two.
+        In evaluation mode they are first sorted by the number of baskets with the item plus one, rounded up to a power
+        of two.
+
+        Args:
+            history: the entries (items in baskets) of the batch's histories.
+            lengths: int64 [batch], number of baskets in each history.
+
+        Returns:
+            ``(user, item, node, lengths)``, all int64. ``user`` and ``item`` [nodes]: batch row and item id of each
+            node. ``node`` [entries]: the node of each entry. ``lengths`` [nodes]: number of baskets in the history of
+            the node's user.
         """
         user, item, node, count = history.nodes(self.n_items)
         lengths = lengths[user]
@@ -149,7 +170,13 @@ class DNNTSP(NextBasketRecommender):
     def _at_presences(
         self, history: Incidence, user: torch.Tensor, node: torch.Tensor, embedded: torch.Tensor, lengths: torch.Tensor
     ) -> torch.Tensor:
-        """Return z [nodes, d] from the distinct states of each node (see :class:`Presences`), in evaluation mode."""
+        """Return the item summaries z, float [nodes, d], from the distinct states of each node, in evaluation mode.
+
+        Args:
+            history: the entries (items in baskets) of the batch's histories.
+            user, node, lengths: as returned by :meth:`_placed`.
+            embedded: float [nodes, d], embedding of each node.
+        """
         presences, states = self._states(history, user, node, embedded)
         heads, along = self._heads(states), self._along(states)
         return torch.cat([
@@ -159,7 +186,14 @@ class DNNTSP(NextBasketRecommender):
     def _states(
         self, history: Incidence, user: torch.Tensor, node: torch.Tensor, embedded: torch.Tensor
     ) -> tuple[Presences, torch.Tensor]:
-        """Return the distinct states of each node after the convolutions, float [rows, d], in evaluation mode."""
+        """Return the distinct states of the nodes after the convolutions, in evaluation mode.
+
+        The arguments are those of :meth:`_at_presences`.
+
+        Returns:
+            The :class:`Presences`, which say which row belongs to which node and time step, and the states, float
+            [rows, d].
+        """
         presences = Presences.of(history, node, len(user))
         first, second, weight, largest = self._edges(history, user, node)
         rows = torch.arange(len(presences.node), device=user.device)
@@ -172,7 +206,10 @@ class DNNTSP(NextBasketRecommender):
     def _at_all_steps(
         self, history: Incidence, user: torch.Tensor, node: torch.Tensor, embedded: torch.Tensor, lengths: torch.Tensor
     ) -> torch.Tensor:
-        """Return z [nodes, d] from the states at all time steps, as batch normalisation needs in training."""
+        """Return the item summaries z, float [nodes, d], from the states at all time steps, for training.
+
+        Batch normalisation needs all steps then. The arguments are those of :meth:`_at_presences`.
+        """
         kept = torch.full_like(lengths, history.n_slots) if self.legacy_bn else lengths
         start = kept.cumsum(0) - kept
         of_node = torch.repeat_interleave(kept)
@@ -187,7 +224,12 @@ class DNNTSP(NextBasketRecommender):
         return self._summaries(self._convolved(embedded.index_select(0, of_node), mix), lengths, kept)
 
     def _convolved(self, states: torch.Tensor, mix: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """Return states [rows, d] after the two convolutions; ``mix`` multiplies states by all A_t."""
+        """Return states, float [rows, d], after the two convolutions.
+
+        Args:
+            states: float [rows, d], the embeddings; a row is a (node, time step) pair or a distinct state.
+            mix: multiplies the states of each time step t by the co-occurrence matrix A_t (see the class).
+        """
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             states = torch.relu(normalised(cast("nn.Linear", convolution), cast("nn.BatchNorm1d", norm), mix(states)))
         return states
@@ -197,10 +239,14 @@ class DNNTSP(NextBasketRecommender):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return all ordered pairs of different items in the same basket.
 
+        Args:
+            history: the entries (items in baskets) of the batch's histories.
+            user, node: as returned by :meth:`_placed`.
+
         Returns:
-            ``(first, second, weight, largest)``. ``first`` and ``second``, int64 [edges]: the two entries of the
-            history. ``weight``, float [edges, 1]: their W. ``largest``, float [users]: the maximum by which W was
-            divided.
+            ``(first, second, weight, largest)``. ``first`` and ``second``, int64 [edges]: indices of the two entries.
+            ``weight``, float [edges, 1]: W of the two items (see the class). ``largest``, float [users]: the maximum by
+            which each user's W was divided.
         """
         first, second = pairs_within(history.basket)
         differ = node[first] != node[second]
@@ -212,23 +258,34 @@ class DNNTSP(NextBasketRecommender):
         return first, second, (weight / largest[user[i]]).unsqueeze(1), largest
 
     def _heads(self, states: torch.Tensor) -> torch.Tensor:
-        """Return the concatenated queries, keys and values of states [rows, d], [rows, 3 d]."""
+        """Return the queries, keys and values of states [rows, d], one after the other, float [rows, 3 d]."""
         return functional.linear(states, torch.cat([self.query.weight, self.key.weight, self.value.weight]))
 
     def _along(self, states: torch.Tensor) -> torch.Tensor:
-        """Return each head's inner product of q and the states' values, [rows, n_heads]."""
+        """Return each head's inner product of its part of the weights q and of the states' values, [rows, n_heads]."""
         along = self.value.weight * self.aggregate.weight.T
         return functional.linear(states, along.unflatten(0, (self.n_heads, -1)).sum(dim=1))
 
     def _summaries(self, states: torch.Tensor, lengths: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-        """Return z [nodes, d]; nodes whose lengths round up to the same power of two are padded together."""
+        """Return the item summaries z, float [nodes, d], padding nodes with similar history lengths together.
+
+        Args:
+            states: float [sum of ``kept``, d], the states of each node at its time steps, one node after the other.
+            lengths: int64 [nodes], number of baskets in the history of each node's user.
+            kept: int64 [nodes], number of time steps of each node in ``states``, not less than its length.
+        """
         sizes = power_above(lengths).unique_consecutive(return_counts=True)[1].tolist()
         kept = kept.split(sizes)
         heads = self._heads(states).split([int(part.sum()) for part in kept])
         return torch.cat(list(map(self._summary, heads, lengths.split(sizes), kept)))
 
     def _summary(self, heads: torch.Tensor, lengths: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-        """Return z [nodes, d] from ``heads`` [sum of ``kept``, 3 d], the queries, keys and values at all steps."""
+        """Return the item summaries z, float [nodes, d], of nodes that are padded to the same number of time steps.
+
+        Args:
+            heads: float [sum of ``kept``, 3 d], queries, keys and values at each node's time steps; see :meth:`_heads`.
+            lengths, kept: as in :meth:`_summaries`.
+        """
         t = torch.arange(int(lengths.max()), device=lengths.device)
         place = ((kept.cumsum(0) - kept).unsqueeze(1) + t).clamp_max(len(heads) - 1)
         padded = heads.index_select(0, place.flatten()).view(*place.shape, -1)  # steps beyond the length get weight 0
@@ -239,12 +296,15 @@ class DNNTSP(NextBasketRecommender):
         return (weights * attended).sum(dim=1)
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the multi-label soft margin loss, averaged over items and users."""
+        """Return the multi-label soft margin loss, a scalar, averaged over items and users."""
         right = self.target_matrix(interaction)[:, 1:]
         return functional.multilabel_soft_margin_loss(self.forward(interaction)[:, 1:], right)
 
     def loss_sum(self, interaction: Interaction, outputs: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the loss summed over users; in evaluation mode it is computed without a [batch, n_items] tensor."""
+        """Return the loss summed over users, a scalar; in evaluation mode without a tensor of size [batch, n_items].
+
+        If ``outputs`` (the result of :meth:`outputs` for the batch) is given, the loss is computed from them.
+        """
         own = outputs is None and not self.training
         return super().loss_sum(interaction, self.outputs(interaction) if own else outputs)
 
@@ -252,22 +312,22 @@ class DNNTSP(NextBasketRecommender):
         """Return the distinct scores in a batch, float [n_items + nodes].
 
         The first ``n_items`` are the items' scores for users without the item in their history. The others are the
-        scores of the nodes, for users with the item in their history. Every score of the batch is one of these, so the
-        loss is a convex function of them.
+        scores of the nodes, that is, of the items in each user's history. Every score of the batch is one of these, so
+        the loss is a convex function of them.
         """
         _, item, embedded, z = self._nodes(interaction)
         change = self.alpha.index_select(0, item) * (z - embedded)
         return torch.cat([self.output(self.item_embedding.weight), self.output(embedded + change)]).squeeze(1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
-        """Return the multi-label soft margin loss, given the distinct scores of :meth:`outputs`."""
+        """Return the multi-label soft margin loss, a scalar, given the distinct scores of :meth:`outputs`."""
         times, right = self._counts(interaction)
         times, right = times.to(outputs.dtype), right.to(outputs.dtype)
         total = times @ functional.softplus(outputs) - right @ outputs
         return total / ((self.n_items - 1) * len(interaction))
 
     def _counts(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return how often each output occurs among the batch's scores, and how often for a target item.
+        """Return how many scores of the batch equal each of the :meth:`outputs`, and how many of these are of targets.
 
         Both are int64 [n_items + nodes], and 0 for padding.
         """

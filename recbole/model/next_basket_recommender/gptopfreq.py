@@ -17,6 +17,11 @@ class GPTopFreq(NextBasketRecommender):
     all users include the retained baskets up to and including the training targets. The counts of a user include the
     history in the evaluated example. :class:`PTopFreq` uses only the user's counts, :class:`GTopFreq` only those over
     all users.
+
+    Attributes:
+        personal: whether the user's own counts are used.
+        general: whether the counts over all users are used.
+        popularity: float [n_items], see :meth:`rebuild`.
     """
 
     trainable = False
@@ -31,7 +36,10 @@ class GPTopFreq(NextBasketRecommender):
         self.rebuild(dataset)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Set each item's popularity: its count in retained training baskets / (largest count + 1), so below 1."""
+        """Set each item's popularity: the number of retained training baskets with the item / (largest number + 1).
+
+        It is below 1, so that it only orders items that are in equally many of the user's baskets.
+        """
         counts = np.bincount(dataset.log.item[dataset.train_rows], minlength=self.n_items)
         self.popularity = torch.from_numpy(counts / (counts.max(initial=0) + 1)).to(self.popularity)
 
@@ -44,9 +52,10 @@ class GPTopFreq(NextBasketRecommender):
         return self.fake_loss.sum() * 0
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]: the number of the user's baskets with the item, plus its popularity.
+        """Return the scores of all items, float [batch, n_items].
 
-        A subclass may switch off one of the two terms.
+        A score is the number of the user's baskets with the item (unless ``personal`` is False) plus the item's
+        popularity (unless ``general`` is False).
         """
         scores = self.popularity.new_zeros(len(interaction), self.n_items)
         if self.general:

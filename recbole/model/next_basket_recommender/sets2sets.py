@@ -19,14 +19,15 @@ from recbole.model.user_views import UserView
 from recbole.utils import UserError, keyed
 
 LARGE = 6_000_000
-"""If more gate entries than this are stored, the gate gets sparse gradients with Adam; otherwise dense is faster."""
+"""With Adam, the gate gets sparse gradients if more of its entries are stored than this; else dense ones are faster."""
 
 
 class Sets2Sets(NextBasketRecommender):
-    r"""A GRU encoder of baskets with attention, and a gate that mixes in the user's own item frequencies.
+    """A GRU encoder of baskets with attention, and a gate that mixes in the user's own item frequencies.
 
     H. Hu, X. He, "Sets2Sets: Learning from Sequential Sets with Neural Networks", KDD 2019 (equation numbers not
-    checked). Let x_t be the sum of the item embeddings in basket t of T, and E' a second embedding table::
+    checked). Let x_t be the sum of the item embeddings in basket t of T, and E' a second embedding table. Biases of
+    linear layers are left out::
 
         o_1 .. o_T, h = GRU(x_1 .. x_T)                         d = sum of E' over basket T
         a = softmax over t <= T of A [d; h]                     c = sum_t a_t o_t
@@ -35,10 +36,11 @@ class Sets2Sets(NextBasketRecommender):
         logit_i = l_i (1 - [f_i > 0] v_i) + f_i v_i             p = softmax(logit)
         loss = sum_i w_i (p_i - y_i)^2 + lambda mean over bought i and other j of exp(p_j - p_i)
 
-    ``w_i`` is the largest item frequency divided by that of ``i`` in the retained training baskets, and 0 for items in
-    none; with ``inverse_frequency_weights: False`` all are 1. These weights reduce accuracy, because the optimal ``p``
-    then reflects how much likelier than usual an item is, not how likely it is. Scores are the logits, which rank items
-    as ``p`` does.
+    ``y_i`` is 1 for the items of the next basket (the bought ones) and 0 for others; ``lambda`` is ``set_loss_weight``,
+    and the term after it is called the pairwise term. ``w_i`` is the largest item frequency divided by that of ``i`` in
+    the retained training baskets, and 0 for items in none; with ``inverse_frequency_weights: False`` all are 1. These
+    weights reduce accuracy, because the optimal ``p`` then reflects how much likelier than usual an item is, not how
+    likely it is. Scores are the logits, which rank items as ``p`` does.
 
     All computations are batched and exact. ``v_i`` matters only if ``f_i > 0``, so only gate entries for pairs of items
     in one user's history are read. The pairwise term is computed as a product of two means. Of the n_items x n_items
@@ -47,8 +49,8 @@ class Sets2Sets(NextBasketRecommender):
     initial value, a hash of ``gate_key`` and the index, which is computed when needed. With ``learner: sparse_adam``
     only the entries that a batch reads are updated (lazy Adam).
 
-    Unlike in the authors' code, padding slots get no attention (there they take part with zero vectors) and the padding
-    item has no probability. As there, the pairwise term has no gradient unless ``set_loss_gradient``.
+    Unlike in the authors' code, padding baskets get no attention (there they take part with zero vectors) and the
+    padding item has no probability. As there, the pairwise term has no gradient unless ``set_loss_gradient``.
     """
 
     reach = math.inf  # the item weights depend on all interactions
@@ -63,7 +65,7 @@ class Sets2Sets(NextBasketRecommender):
         size, hidden = config["embedding_size"], config["hidden_size"]
         self.n_slots = config["MAX_NBR_HISTORY_BASKETS"]
         if not self.n_slots or self.n_slots < 0:
-            raise UserError("MAX_NBR_HISTORY_BASKETS: Sets2Sets attends over a fixed number of baskets; set one")
+            raise UserError("MAX_NBR_HISTORY_BASKETS: Sets2Sets needs a limit of history baskets; set it to 1 or more")
         self.set_loss_weight, self.set_loss_gradient = config["set_loss_weight"], config["set_loss_gradient"]
         self.weighted = config["inverse_frequency_weights"]
         self.encoder_embedding = nn.Embedding(self.n_items, size)
@@ -90,7 +92,7 @@ class Sets2Sets(NextBasketRecommender):
         self.rebuild(dataset)
 
     def _initialise(self) -> None:
-        """Initialise all parameters except the gate."""
+        """Initialise all parameters except the stored values of the gate."""
         for name, parameter in self.named_parameters():
             if name == "gate_weight":
                 continue  # already initialised
@@ -102,20 +104,26 @@ class Sets2Sets(NextBasketRecommender):
                 nn.init.zeros_(parameter)
 
     def lookups(self) -> dict[str, tuple[str, ...]]:
-        """Return the embeddings, the gate and the output layer, whose rows represent items."""
+        """Return the embeddings, the gate and the output layer, whose rows represent items.
+
+        See :meth:`AbstractRecommender.lookups`.
+        """
         inputs = ("encoder_embedding.weight", "decoder_embedding.weight", "gate_weight")
         return dict.fromkeys(inputs, (self.HISTORY_ITEMS,)) | {"output.weight": self.item_fields}
 
     def reads(self) -> dict[str, tuple[str, ...]]:
         """Return the embeddings and the gate, whose rows are read for items in histories.
 
-        The output layer is not listed, because all of its rows are always read.
+        The output layer is not listed, because all of its rows are always read. See :meth:`AbstractRecommender.reads`.
         """
         tables = ("encoder_embedding.weight", "decoder_embedding.weight", "gate_bias", "gate_weight")
         return dict.fromkeys(tables, (self.HISTORY_ITEMS,))
 
     def rows_read(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return the row ids that a batch reads, int64; the decoder's table is read only for items in last baskets."""
+        """Return the row ids (int64) that a batch reads in a table, see :meth:`AbstractRecommender.rows_read`.
+
+        In the decoder's embedding table these are only the items of each history's last basket.
+        """
         if name != "decoder_embedding.weight":
             return super().rows_read(name, interaction)
         history = Incidence.of(interaction[self.HISTORY_ITEMS])
@@ -131,17 +139,20 @@ class Sets2Sets(NextBasketRecommender):
         self.item_weight.copy_(torch.from_numpy(weights))
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
-        """Return the logits [batch, n_items]; minus infinity for padding."""
+        """Return the logits of all items, float [batch, n_items]; minus infinity for the padding item."""
         return functional.pad(self._logits(interaction), (1, 0), value=-math.inf)
 
     def _logits(self, interaction: Interaction) -> torch.Tensor:
-        """Return the items' logits [batch, n_items - 1]."""
+        """Return the logits of all items but the padding, float [batch, n_items - 1]."""
         history, lengths = Incidence.of(interaction[self.HISTORY_ITEMS]), interaction[self.HISTORY_LENGTH]
         logits = functional.linear(self._state(history, lengths), self.output.weight[1:], self.output.bias[1:])
         return self._repeats(logits, history, lengths)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return the view ``state``, the decoder state s of each history; attribute unlearning changes the decoder."""
+        """Return the :class:`UserView` ``state``: the decoder state s, computed from the user's history.
+
+        Attribute unlearning changes the parameters of the decoder to protect it.
+        """
 
         def state(interaction: Interaction) -> torch.Tensor:
             return self._state(Incidence.of(interaction[self.HISTORY_ITEMS]), interaction[self.HISTORY_LENGTH])
@@ -150,7 +161,12 @@ class Sets2Sets(NextBasketRecommender):
         return self.views_of_histories(dataset, "state", state, decoder)
 
     def _state(self, history: Incidence, lengths: torch.Tensor) -> torch.Tensor:
-        """Return the decoder state s, [batch, hidden]."""
+        """Return the decoder state s (see the class) of each history, float [batch, hidden].
+
+        Args:
+            history: the entries (items in baskets) of the batch's histories.
+            lengths: int64 [batch], number of baskets in each history.
+        """
         row = torch.arange(len(lengths), device=lengths.device)
         outputs, _ = self.encoder(history.sums(self.encoder_embedding.weight))
         h = outputs[row, lengths - 1]  # padding after the last basket does not affect it
@@ -165,7 +181,15 @@ class Sets2Sets(NextBasketRecommender):
         return s.squeeze(1)
 
     def _repeats(self, logits: torch.Tensor, history: Incidence, lengths: torch.Tensor) -> torch.Tensor:
-        """Mix the frequencies f into the logits [batch, n_items - 1] at items in the histories, in place."""
+        """Mix the users' own item frequencies f into the logits, in place, and return the logits.
+
+        Only logits of items in a user's history change.
+
+        Args:
+            logits: float [batch, n_items - 1], the ``l`` of the class docstring, without the padding item.
+            history: the entries (items in baskets) of the batch's histories.
+            lengths: int64 [batch], number of baskets in each history.
+        """
         user, item, _, count = history.nodes(self.n_items)
         f = count.to(logits.dtype) / lengths[user]
         of, to = pairs_within(user)
@@ -177,7 +201,10 @@ class Sets2Sets(NextBasketRecommender):
     # --- the gate --------------------------------------------------------------------------------------------------
 
     def _gate(self, places: torch.Tensor) -> torch.Tensor:
-        """Return the gate's values, float [n], at flat indices (int64 [n]), stored or not."""
+        """Return entries of the gate G, float [n], at flat indices (int64 [n]).
+
+        The index of G_ij is ``j n_items + i``. An entry that is not stored has its initial value.
+        """
         if not len(self.gate_places):
             return self._drawn(places, self.gate_weight.dtype)
         number, stored = self._number(places)
@@ -190,32 +217,43 @@ class Sets2Sets(NextBasketRecommender):
         return torch.where(stored, values, self._drawn(places, values.dtype))
 
     def _number(self, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the position of flat indices in ``gate_places``, int64 [n], and whether they are stored, bool [n]."""
+        """Look up flat indices of the gate among the stored entries.
+
+        Args:
+            places: int64 [n], flat indices; at least one entry of the gate must be stored.
+
+        Returns:
+            The position of each index in ``gate_places``, int64 [n], and whether it is stored, bool [n]. Positions of
+            indices that are not stored are meaningless.
+        """
         number = torch.searchsorted(self.gate_places, places).clamp_max_(len(self.gate_places) - 1)
         return number, self.gate_places.index_select(0, number) == places
 
     def _drawn(self, places: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """Return the initial values at flat indices (int64 [n]): Glorot and Bengio's (AISTATS 2010) uniform."""
+        """Return the gate's initial values at flat indices (int64 [n]), float [n], drawn by a hash.
+
+        The distribution is the uniform one of Glorot and Bengio (AISTATS 2010).
+        """
         bound = math.sqrt(6 / (2 * self.n_items))
         drawn = keyed.uniform(int(self.gate_key), places // self.n_items, places % self.n_items)
         return (bound * (2 * drawn - 1)).to(dtype)
 
     def entries(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return the positions in ``gate_weight``, int64, that a batch reads: pairs of items in one user's history."""
+        """Return the positions (int64) in ``gate_weight`` that a batch reads: of pairs of items in one history."""
         user, item, *_ = Incidence.of(interaction[self.HISTORY_ITEMS]).nodes(self.n_items)
         of, to = pairs_within(user)
         number, stored = self._number(item.index_select(0, of) * self.n_items + item.index_select(0, to))
         return number[stored]
 
     def shape_of(self, name: str) -> tuple[int, int]:
-        """Return the gate's full shape; G_ij is in row j, column i."""
+        """Return the shape of the whole gate, ``(n_items, n_items)``; G_ij is in row j, column i."""
         return self.n_items, self.n_items
 
     def make_room(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         """Resize the gate to the entries that a checkpoint stores, and return the converted ``state_dict``.
 
-        Files of this program's first version and of the authors' code store the whole gate, [n_items, n_items]. From
-        these, only the entries that some history in the data reads are kept.
+        Files of this program's first version and of the authors' code store the whole gate, [n_items, n_items]. Of such
+        a gate, only the entries that some history in the data reads are kept.
 
         Raises:
             UserError: ``gate_places`` is not ascending, outside the gate, or not as long as ``gate_weight``.
@@ -236,7 +274,7 @@ class Sets2Sets(NextBasketRecommender):
         return state
 
     def _checked(self, places: Any, n: int) -> torch.Tensor:
-        """Check the ``gate_places`` of a file with ``n`` entries, and return them.
+        """Check the ``gate_places`` of a checkpoint whose ``gate_weight`` has ``n`` values, and return them.
 
         Raises:
             UserError: they are not ``n`` strictly ascending flat indices (int64) into the gate.
@@ -251,18 +289,18 @@ class Sets2Sets(NextBasketRecommender):
         )
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean over users of weighted squared errors plus ``set_loss_weight`` times the pairwise term."""
+        """Return the weighted squared errors plus ``set_loss_weight`` times the pairwise term, averaged over users."""
         return self.loss_of(self.outputs(interaction), interaction)
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
-        """Return the items' probabilities [batch, n_items - 1]; the loss is convex in these, not in the logits."""
+        """Return the items' probabilities, float [batch, n_items - 1]; the loss is convex in them, not in logits."""
         return self._logits(interaction).softmax(dim=1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
-        """Return the loss, given the probabilities of :meth:`outputs`.
+        """Return the mean loss over users, a scalar, given the probabilities of :meth:`outputs`.
 
         If the pairwise term has no gradient, it is included only in training mode. In evaluation mode, in which
-        second-order methods take derivatives, the loss then is the function whose gradient training uses.
+        second-order methods take derivatives, the loss is then the function whose gradient training uses.
         """
         bought = interaction[self.TARGET_ITEMS] > 0
         column, weight = (interaction[self.TARGET_ITEMS] - 1).clamp_min(0), self.item_weight[1:]
@@ -291,7 +329,7 @@ class Sets2Sets(NextBasketRecommender):
 
 
 class _SparselyRead(torch.autograd.Function):
-    """``weight[number]`` for a vector, with a sparse gradient; differentiable once."""
+    """``weight[number]`` for a vector and int64 positions, with a sparse gradient; differentiable once."""
 
     @staticmethod
     def forward(ctx: Any, weight: torch.Tensor, number: torch.Tensor) -> torch.Tensor:

@@ -21,9 +21,9 @@ class TIFUKNN(NextBasketRecommender):
     H. Hu, X. He, J. Gao, Z. Zhang, "Modeling Personalized Item Frequency Information for Next-basket Recommendation",
     SIGIR 2020 (equation numbers not checked). The baskets b_1 .. b_T of a user, as multi-hot vectors, are divided into
     groups of ``group_size``; the last group may be smaller. A group of n baskets has the vector 1/n sum_j r_b^(n-j)
-    b_j, and a user with K groups has the vector 1/K sum_k r_g^(K-k) g_k, where g_k are the groups' vectors. The score
-    is ``alpha`` times the user's vector plus ``1 - alpha`` times the mean vector of the ``n_neighbors`` nearest other
-    users by Euclidean distance.
+    b_j, and a user with K groups has the vector 1/K sum_k r_g^(K-k) g_k, where g_k are the groups' vectors; r_b is
+    ``within_decay_rate`` and r_g is ``group_decay_rate``. The score is ``alpha`` times the user's vector plus ``1 -
+    alpha`` times the mean vector of the ``n_neighbors`` nearest other users by Euclidean distance.
 
     Neighbours are represented by their retained baskets up to and including the training target. The authors' code
     represents them by all baskets except the last. The paper does not say which group is smaller if ``group_size`` does
@@ -61,7 +61,7 @@ class TIFUKNN(NextBasketRecommender):
         self.users = users.to(self.device)
 
     def learned(self) -> list[scipy.sparse.csr_array]:
-        """Return a list with the users' vectors, a sparse matrix [n_users, n_items]."""
+        """Return a list with the vectors of all users, a sparse matrix [n_users, n_items]; zeros if there is none."""
         user = self.users.repeat_interleave(self.vectors.crow_indices().diff())
         values, *place = (x.cpu().numpy() for x in (self.vectors.values(), user, self.vectors.col_indices()))
         return [scipy.sparse.csr_array((values, place), shape=(self.n_users, self.n_items))]
@@ -93,7 +93,12 @@ class TIFUKNN(NextBasketRecommender):
         return self.alpha * own + (1 - self.alpha) * self._neighborhood(own, interaction[self.USER_ID])
 
     def _neighborhood(self, own: torch.Tensor, user: torch.Tensor) -> torch.Tensor:
-        """Return the mean vector of each user's nearest other users, [batch, n_items]."""
+        """Return the mean vector of each user's nearest other users, float [batch, n_items].
+
+        Args:
+            own: float [batch, n_items], the users' own vectors.
+            user: int64 [batch], the user ids.
+        """
         nearness = 2 * (self.vectors @ own.T).T - self.squares  # |own|^2 - squared distance
         nearness.masked_fill_(user.unsqueeze(1) == self.users, -torch.inf)
         k = min(self.n_neighbors, len(self.users) - 1)

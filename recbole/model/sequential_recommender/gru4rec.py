@@ -13,16 +13,16 @@ from recbole.model.next_item import NextItemRecommender, begun_alike, pack
 from recbole.model.recurrent import run_gru
 
 _TOGETHER = 1024
-"""Largest number of sequences in a piece of :meth:`GRU4Rec.factor_pieces`."""
+"""Largest number of sequences in each of the smaller batches of :meth:`GRU4Rec.factor_pieces`."""
 
 
 class GRU4Rec(NextItemRecommender):
     """A GRU reads the session; its last state, projected to the item embedding space, predicts the next item.
 
-    B. Hidasi et al., "Session-based Recommendations with Recurrent Neural Networks", ICLR 2016, as Y. K. Tan et al.,
-    "Improved Recurrent Neural Networks for Session-based Recommendations", DLRS 2016, train it: every prefix is an
-    example (equation numbers not checked). As in RecBole there are item embeddings, no biases in the GRU, and a softmax
-    over all items instead of ranking losses with sampled items.
+    B. Hidasi et al., "Session-based Recommendations with Recurrent Neural Networks", ICLR 2016. As in Y. K. Tan et al.,
+    "Improved Recurrent Neural Networks for Session-based Recommendations", DLRS 2016, each prefix of a session is a
+    training example (equation numbers not checked). As in RecBole there are item embeddings, no biases in the GRU, and
+    a softmax over all items instead of ranking losses with sampled items.
     """
 
     selective = ("item_embedding.weight", "dense.weight", "dense.bias")
@@ -46,7 +46,11 @@ class GRU4Rec(NextItemRecommender):
         return self.dense(last)
 
     def factors(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
-        """Return the same as :meth:`NextItemRecommender.factors`, but encode prefixes of another sequence only once."""
+        """Return the same as :meth:`NextItemRecommender.factors`, in less time in evaluation mode.
+
+        A sequence that is a prefix of another one in the batch is not encoded again: its vector is computed from a GRU
+        state of the longer sequence.
+        """
         if self.training or not self._reads_once:
             return super().factors(interaction)
         item_seq, lengths = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
@@ -59,7 +63,10 @@ class GRU4Rec(NextItemRecommender):
         return encoded, self.item_embedding.weight, interaction[self.POS_ITEM_ID]
 
     def factor_pieces(self, interaction: Interaction) -> list[Interaction]:
-        """Split a batch into pieces of lexically sorted sequences, so that common prefixes are in one piece."""
+        """Split a batch into smaller batches for :meth:`factors`, after sorting its sequences by their item ids.
+
+        A sequence and its prefixes are thus mostly in the same batch.
+        """
         if not self._reads_once:
             return self.pieces(interaction)
         sequences = interaction[self.ITEM_SEQ]
@@ -68,7 +75,7 @@ class GRU4Rec(NextItemRecommender):
 
     @property
     def _reads_once(self) -> bool:
-        """Whether the vector of a prefix can be taken from the GRU states of a longer sequence.
+        """Whether the vector of a prefix can be computed from the GRU states of a longer sequence.
 
         This is so with the cross-entropy loss, unless a subclass overrides :meth:`forward`.
         """

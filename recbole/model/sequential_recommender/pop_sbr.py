@@ -11,8 +11,8 @@ from recbole.utils import ModelType
 class Pop_SBR(Pop):
     """Scores an item by the number of retained training examples whose target it is.
 
-    It is evaluated on the same test examples as the other session models. ERASE's Pop_SBR counts an item at most once
-    per batch, and is evaluated on other examples than the session models.
+    It is evaluated on the same test examples as the other session-based models. In ERASE, the benchmark that this
+    package re-implements, Pop_SBR counts an item at most once per batch and is evaluated on other examples.
     """
 
     type = ModelType.SEQUENTIAL

@@ -24,12 +24,14 @@ _SIMILARITIES = {
 class SKNN_SBR(SequentialRecommender):
     """Scores an item by the summed similarity of the neighbour sessions that contain it, divided by the largest score.
 
-    Candidates are the ``sample_size`` most recent other sessions that share an item with the session. The neighbours
-    are the ``k`` candidates whose item sets are most similar to the session's; among equally similar ones the more
-    recent are chosen. The item set of a candidate is its retained items up to and including its last training target.
+    The candidates for neighbours are the ``sample_size`` most recent other sessions that share an item with the
+    session. The neighbours are the ``k`` candidates whose item sets are most similar to the session's; among equally
+    similar ones the more recent are chosen. The item set of a candidate is its retained items up to and including its
+    last training target.
 
     D. Jannach, M. Ludewig, "When Recurrent Neural Networks meet the Neighborhood for Session-Based Recommendation",
-    RecSys 2017 (equation numbers not checked). ERASE omits each session's last training target from its set.
+    RecSys 2017 (equation numbers not checked). ERASE, the benchmark that this package re-implements, omits each
+    session's last training target from its set.
     """
 
     input_type = InputType.POINTWISE
@@ -46,7 +48,10 @@ class SKNN_SBR(SequentialRecommender):
         self.rebuild(dataset)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Collect the sessions' item sets; sessions are numbered by the time of their last item, oldest first."""
+        """Collect the item sets of all sessions with a retained training example.
+
+        The sessions are numbered from 0 by the time of the last interaction in their set, oldest first.
+        """
         log = dataset.log
         users = distinct(log.user[dataset.train_examples()])
         rows = log.rows_of(users)
@@ -59,7 +64,7 @@ class SKNN_SBR(SequentialRecommender):
         self.sizes = np.diff(self.sessions.indptr)
 
     def learned(self) -> list[scipy.sparse.csr_array]:
-        """Return a list with the sessions' item sets, a sparse matrix [n_users, n_items] of ones."""
+        """Return a list with the sessions' item sets: a sparse matrix of ones at their items, [n_users, n_items]."""
         place = np.flatnonzero(self.number >= 0)
         sets = self.sessions[self.number[place]].tocoo()
         return [
@@ -75,7 +80,7 @@ class SKNN_SBR(SequentialRecommender):
         return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of all items, float [batch, n_items], at most 1."""
+        """Return the scores of all items, float [batch, n_items]; a row's largest is 1, or 0 without neighbours."""
         item_seq = interaction[self.ITEM_SEQ].cpu().numpy()
         row, position = np.nonzero(item_seq)
         sets = _item_sets(row, item_seq[row, position], (len(item_seq), self.n_items))
@@ -85,11 +90,11 @@ class SKNN_SBR(SequentialRecommender):
         return torch.from_numpy(scores).float().to(self.fake_loss.device)
 
     def _neighbours(self, sets: scipy.sparse.csr_array, own: np.ndarray) -> scipy.sparse.csr_array:
-        """Return the similarities of each row's neighbours, sparse [batch, sessions].
+        """Return the similarity of each row of a batch to its neighbour sessions, sparse [batch, sessions].
 
         Args:
             sets: the item sets of the batch's sequences, sparse [batch, n_items].
-            own: int [batch], number of each row's own session, which is excluded; -1 if it has no item set.
+            own: int [batch], number of each row's own session, which is not its neighbour; -1 if it has no item set.
         """
         shared = (sets @ self.sessions.T).tocoo()
         row, session, both = shared.row, shared.col, shared.data
@@ -101,7 +106,7 @@ class SKNN_SBR(SequentialRecommender):
 
 
 def _item_sets(rows: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> scipy.sparse.csr_array:
-    """Return a sparse matrix of the given shape with ones at (rows, items); duplicates count once."""
+    """Return a sparse matrix of the given shape with ones at (rows, items), also where a pair is repeated."""
     sets = scipy.sparse.csr_array((np.ones(len(rows)), (rows, items)), shape=shape)
     sets.sum_duplicates()
     sets.data[:] = 1.0
@@ -109,13 +114,13 @@ def _item_sets(rows: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> s
 
 
 def _first(row: np.ndarray, keys: tuple[np.ndarray, ...], n: int, *values: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Sort the entries of each row by ``keys``, keep the first ``n`` per row, and return ``(row, *values)`` of these.
+    """Sort the entries of each row by ``keys``, and return ``(row, *values)`` of the first ``n`` entries of each row.
 
     Args:
         row: int [entries], the row of each entry.
         keys: arrays [entries]; the last one is the primary key, as in ``np.lexsort``.
         n: number of entries to keep per row.
-        values: arrays [entries].
+        values: further properties of the entries, arrays [entries].
     """
     order = np.lexsort((*keys, row))
     row = row[order]

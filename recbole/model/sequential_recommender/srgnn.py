@@ -18,9 +18,9 @@ class SessionGraph:
 
     Attributes:
         items: int64 [nodes], item id of each node.
-        alias: int64 [positions], node at each position of the concatenated sequences.
-        row: int64 [positions], batch row of each position.
-        source, target: int64 [edges], nodes of consecutive items; a repeated transition is one edge.
+        alias: int64 [positions], the node at each position of the batch's sequences, one sequence after the other.
+        row: int64 [positions], the sequence (row of the batch) to which each position belongs.
+        source, target: int64 [edges], the nodes of an item and of the item after it; a repeated transition is one edge.
     """
 
     items: torch.Tensor
@@ -40,7 +40,9 @@ def session_graph(item_seq: torch.Tensor, n_items: int) -> SessionGraph:
 
 
 def _mean(values: torch.Tensor, start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
-    """Return the mean of the values at the start nodes of each node's incoming edges, [nodes, d]; zero without edges.
+    """Return, for each node, the mean of the values at the start nodes of its incoming edges, float [nodes, d].
+
+    The mean is 0 for a node without incoming edges.
 
     Args:
         values: float [nodes, d].
@@ -54,6 +56,10 @@ class GNN(nn.Module):
     """Gated graph network: ``step`` rounds of messages along and against the edges, each with a GRU-like update.
 
     Y. Li et al., "Gated Graph Sequence Neural Networks", ICLR 2016 (equation numbers not checked).
+
+    Args:
+        embedding_size: size d of the node vectors.
+        step: number of rounds.
     """
 
     def __init__(self, embedding_size: int, step: int = 1) -> None:
@@ -69,7 +75,7 @@ class GNN(nn.Module):
         self.linear_edge_out = nn.Linear(d, d)
 
     def forward(self, graph: SessionGraph, hidden: torch.Tensor) -> torch.Tensor:
-        """Return the updated node vectors, [nodes, d], for initial vectors ``hidden`` [nodes, d]."""
+        """Return the updated node vectors, float [nodes, d], for initial vectors ``hidden`` [nodes, d]."""
         for _ in range(self.step):
             before = _mean(self.linear_edge_in(hidden), graph.source, graph.target) + self.b_iah
             after = _mean(self.linear_edge_out(hidden), graph.target, graph.source) + self.b_ioh
@@ -87,9 +93,9 @@ class SRGNN(NextItemRecommender):
     With node vectors ``h_1 .. h_t`` along the session: ``alpha_j = q . sigmoid(W1 h_t + W2 h_j)``, and the session's
     vector is ``W3 [sum_j alpha_j h_j ; h_t]``.
 
-    S. Wu et al., "Session-based Recommendation with Graph Neural Networks", AAAI 2019 (equation numbers not checked).
-    A repeated transition is one edge, as in RecBole; the learning rate is multiplied by ``lr_dc`` every ``lr_dc_step``
-    epochs, as in the authors' program and in ERASE.
+    S. Wu et al., "Session-based Recommendation with Graph Neural Networks", AAAI 2019 (equation numbers not checked). A
+    repeated transition is one edge, as in RecBole. The learning rate is multiplied by ``lr_dc`` every ``lr_dc_step``
+    epochs, as in the authors' program and in ERASE, the benchmark that this package re-implements.
     """
 
     selective = ("item_embedding.weight", "linear_transform.weight", "linear_transform.bias")
