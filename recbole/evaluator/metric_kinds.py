@@ -48,6 +48,7 @@ class Metric:
             the result table have the name in lower case.
         function: computes the values; each subclass documents the arguments and the shape of the result.
         smaller: whether a smaller value is better.
+        bounded: whether every value lies between 0 and 1.
         cut: True if the metric has a value for each list length k (NDCG@10), False if it has a single value (AUC).
         of_values: True if scores are compared with labels (LogLoss), False if they are used to rank candidates.
 
@@ -58,6 +59,7 @@ class Metric:
     name: str
     function: Callable[..., Any]
     smaller: bool = False
+    bounded: bool = True
     cut: ClassVar[bool] = True
     of_values: ClassVar[bool] = False
 
@@ -168,6 +170,7 @@ class OfPairs(Metric):
         root: whether the reported value is the square root of the mean (RMSE).
     """
 
+    bounded: bool = False
     root: bool = False
     cut = False
     of_values = True
@@ -207,9 +210,11 @@ def per_row(name: str, smaller: bool = False) -> Callable[[Callable[[Mask, Ids],
     return _of(PerRow, name, smaller=smaller)
 
 
-def of_items(name: str, smaller: bool = False) -> Callable[[Callable[[Ids, Popularity], Any]], OfItems]:
+def of_items(
+    name: str, smaller: bool = False, bounded: bool = True
+) -> Callable[[Callable[[Ids, Popularity], Any]], OfItems]:
     """Return a decorator that makes a function an :class:`OfItems` metric; arguments: see :class:`Metric`."""
-    return _of(OfItems, name, smaller=smaller)
+    return _of(OfItems, name, smaller=smaller, bounded=bounded)
 
 
 def of_lists(name: str, smaller: bool = False) -> Callable[[Callable[[Ids, int], Any]], OfLists]:
@@ -222,9 +227,9 @@ def of_scores(name: str, smaller: bool = False) -> Callable[[Callable[[Scores, M
     return _of(OfScores, name, smaller=smaller)
 
 
-def of_places(name: str, smaller: bool = False) -> Callable[[Callable[[Places], Any]], OfPlaces]:
+def of_places(name: str, smaller: bool = False, bounded: bool = True) -> Callable[[Callable[[Places], Any]], OfPlaces]:
     """Return a decorator that makes a function an :class:`OfPlaces` metric; arguments: see :class:`Metric`."""
-    return _of(OfPlaces, name, smaller=smaller)
+    return _of(OfPlaces, name, smaller=smaller, bounded=bounded)
 
 
 def of_places_at(name: str, smaller: bool = False) -> Callable[[Callable[[Places, int], Any]], OfPlacesAt]:

@@ -177,13 +177,13 @@ def _discount(before: Ids, k: int) -> Floats:
     return np.where(before < k, 1.0 / np.log2(before + 2.0), 0.0)
 
 
-@of_places("ExpectedRank", smaller=True)
+@of_places("ExpectedRank", smaller=True, bounded=False)
 def expected_rank(places: Places) -> Floats:
     """Return each relevant item's rank among the irrelevant candidates, [n], from 1; equal scores share a mean rank."""
     return 1.0 + places.better + places.equal / 2
 
 
-@of_items("AveragePopularity", smaller=True)
+@of_items("AveragePopularity", smaller=True, bounded=False)
 def average_popularity(best: Ids, popularity: Popularity) -> Floats:
     """Return AveragePopularity@1 to @k of each row, [rows, k]: the items' mean number of interactions.
 

@@ -63,11 +63,8 @@ def read_unlearned(path: str | Path) -> Record:
         raise UserError(f"{path}: a result file of a {kind} model; give files written by unlearn.py --result_file")
     if not isinstance(rows, list) or not all(map(_is_row, rows)):
         raise UserError(f"{path}: not a result file of unlearn.py (metrics is not a list of result rows)")
-    impossible = next((row for row in rows if not _is_possible(row)), None)
-    if impossible is not None:
-        raise UserError(
-            f"{path}: {impossible['metric']} is {impossible['value']} in a result row, but should be between 0 and 1"
-        )
+    if wrong_value := next(filter(None, map(_impossible, rows)), None):
+        raise UserError(f"{path}: {wrong_value}")
     wrong = [part for part in ("config", "timing", "requests", "dataset") if not isinstance(record.get(part, {}), dict)]
     if wrong:
         raise UserError(f"{path}: not a result file of unlearn.py ({wrong[0]} is not a JSON object)")
@@ -136,11 +133,15 @@ def _is_row(row: Any) -> bool:
     return all(number is None or (isinstance(number, Real) and math.isfinite(number)) for number in numbers)
 
 
-def _is_possible(row: Any) -> bool:
-    """Return False for a value outside 0 to 1 of a metric of :mod:`recbole.evaluator.metrics`, else True.
+def _impossible(row: Any) -> str | None:
+    """Say which value of a result row is outside the range of its metric; None if it is inside.
 
-    Differences between two models are not checked.
+    Only the metrics of :mod:`recbole.evaluator.metrics` are checked, and no differences between two models.
     """
-    if row["metric"] not in METRICS or row["value"] is None or row.get("minus") is not None:
-        return True
-    return bool(-_ROUNDING <= row["value"] <= 1 + _ROUNDING)
+    metric, value = METRICS.get(row["metric"]), row["value"]
+    if metric is None or value is None or row.get("minus") is not None:
+        return None
+    if -_ROUNDING <= value <= (1 + _ROUNDING if metric.bounded else math.inf):
+        return None
+    right = "between 0 and 1" if metric.bounded else "0 or more"
+    return f"{row['metric']} is {value} in a result row, but should be {right}"

@@ -61,7 +61,7 @@ def verdict(record: Record) -> list[str]:
         NOTHING_CHANGED: not diverged and _nothing_changed(record, models),
         UTILITY_LOST: _utility_lost(record, models),
         ALL_DIVERGED: diverged,
-        NOTHING_TO_FORGET: _nothing_to_forget(record, models),
+        NOTHING_TO_FORGET: _nothing_to_forget(models),
     }
     return [code for code, is_so in holds.items() if is_so]
 
@@ -135,21 +135,16 @@ def _utility_lost(record: Record, models: dict[str, list[Row]]) -> bool:
     return not math.isnan(base) and not ours >= (1 - TOLERATED) * base
 
 
-def _nothing_to_forget(record: Record, models: dict[str, list[Row]]) -> bool:
+def _nothing_to_forget(models: dict[str, list[Row]]) -> bool:
     """Return whether base and retrained do not differ on the forgotten user-item pairs.
 
-    This is so if the record counts all requests as ``idle`` (without any training data). Otherwise it is so if, for the
-    log-odds and the log2 rank of forgotten pairs from the training data, the 95 % interval of the difference between
-    base and retrained contains 0. If the record has no such intervals, it is so if both models have the same values in
-    all metrics of forgotten pairs.
+    This is so if, for the log-odds and the log2 rank of forgotten pairs from the training data, the 95 % interval of
+    the difference between base and retrained contains 0. Without such intervals it is so if both models have the same
+    values in all metrics of forgotten pairs.
 
     Args:
-        record: the record of the run.
         models: kind of model to its result rows at the last checkpoint.
     """
-    requests = record["requests"]
-    if requests.get("total") and requests.get("idle") == requests["total"]:
-        return True
     pairs = {frozenset(("base", "retrained"))}
     differences = [
         (row["low"], row["high"])

@@ -30,6 +30,8 @@ def _text(**changed):
         (_text(metrics=[{"model": "unlearned"}]), "not a result file of unlearn.py (metrics"),
         (_text(metrics=[ROW | {"value": "high"}]), "not a result file of unlearn.py (metrics"),
         (_text(metrics=[ROW | {"checkpoint": [3]}]), "not a result file of unlearn.py (metrics"),
+        (_text(metrics=[ROW | {"value": 1.5}]), "recall is 1.5 in a result row, but should be between 0 and 1"),
+        (_text(metrics=[ROW | {"metric": "logloss", "value": -1}]), "logloss is -1 in a result row, but should be 0"),
         (_text(timing=[]), "not a result file of unlearn.py (timing"),
         (_text(metrics=[ROW | {"model": "base"}]), "no rows of an unlearned model"),
     ],
@@ -40,6 +42,13 @@ def test_what_is_no_record_of_an_unlearning_run_is_refused_by_name_in_one_line(t
     with pytest.raises(UserError) as caught:
         read_unlearned(path)
     assert str(caught.value).startswith(f"{path}: {told}") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("metric", ["expectedrank", "averagepopularity", "mae", "rmse", "logloss"])
+def test_metrics_without_an_upper_bound_may_exceed_1(tmp_path, metric):
+    path = tmp_path / "result.json"
+    path.write_text(_text(metrics=[ROW | {"metric": metric, "value": 30.5}]))
+    assert read_unlearned(path)["metrics"][0]["value"] == 30.5
 
 
 def test_what_is_no_text_or_no_file_is_refused_too(tmp_path):

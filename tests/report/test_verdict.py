@@ -74,12 +74,6 @@ def test_all_diverged_where_no_request_did_better():
     assert verdict(record(requests=diverged | {"diverged": 9, "applied": 1})) == []
 
 
-def test_nothing_to_forget_where_nobody_was_learned_from():
-    idle = COUNTS | {"applied": 0, "skipped": 12, "idle": 12}
-    assert verdict(record(requests=idle)) == ["nothing_changed", "nothing_to_forget"]
-    assert verdict(record(requests=idle | {"idle": 11})) == ["nothing_changed"]
-
-
 @pytest.mark.parametrize(("low", "high", "nothing"), [(-0.1, 0.2, True), (0.1, 0.2, False), (-0.2, -0.1, False)])
 def test_nothing_to_forget_where_the_interval_of_base_less_retrained_holds_zero(low, high, nothing):
     interval = {"low": low, "high": high, "minus": "retrained"}
