@@ -155,6 +155,11 @@ class CleanInteractions:
         self._measure(table)
 
     def _measure(self, table: pa.Table) -> None:
+        """Set the attributes that describe the log, from the columns that were read.
+
+        Raises:
+            UserError: the file has no interactions, or too few items pass the filters.
+        """
         if not self.n_rows:
             raise UserError(f"{self.path}: the file holds no interactions")
         items = table[self._item].combine_chunks().dictionary_encode()
@@ -203,8 +208,8 @@ class _Ratings:
 
     Attributes:
         values: ratings [n]; item ``i`` has ``values[starts[i]:starts[i] + counts[i]]``.
-        starts: int64 [items].
-        counts: int64 [items].
+        starts: int64 [items], index in ``values`` of each item's first rating.
+        counts: int64 [items], number of ratings of each item.
     """
 
     values: np.ndarray
@@ -268,7 +273,7 @@ class CleanBaskets:
 
 
 def same_filter(key: str, one: Any, other: Any) -> bool:
-    """Return whether two values of a filter setting are equivalent, such as ``[5,inf)`` and ``[5, inf)``."""
+    """Return whether two values of the filter setting ``key`` are equivalent, such as ``[5,inf)`` and ``[5, inf)``."""
     with suppress(UserError):
         return one == other or parse_intervals(one, key) == parse_intervals(other, key)
     return False  # they differ, and one is not an interval
@@ -318,7 +323,7 @@ def _fifths(
     Args:
         path: the file, for the message.
         counts: int [items], number of rows of each item.
-        rank: int [items], the order of equally popular items.
+        rank: int [items]; among equally popular items, the one with the smaller rank counts as more popular.
         kept: bool [items], whether an item passes the filters.
         filters: text that names the filters, for the message.
 
