@@ -106,10 +106,10 @@ class Negatives:
         return self.sampler.sample(np.tile(ids, times), uniforms).reshape(times, len(ids))
 
     def alone(self, batch: Interaction, negatives: np.ndarray) -> Interaction:
-        """Return a batch with one row for each positive, which holds a given negative.
+        """Return a batch with one row for each positive, in which a given negative is used.
 
-        For a pairwise model each row holds the positive and its negative. For any other model each row holds only the
-        negative, as the item with label 0.
+        For a pairwise model each row holds the positive and its negative. For any other model the negative replaces the
+        positive item, with label 0.
 
         Args:
             batch: the positives.

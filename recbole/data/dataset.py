@@ -137,18 +137,18 @@ class Dataset(RecBoleNames):
 
     @abstractmethod
     def questions(self, split: str) -> EvalRows:
-        """Return the rankings to evaluate for ``"valid"`` or ``"test"`` after forgetting; no candidates are sampled."""
+        """Return the evaluation data of ``"valid"`` or ``"test"`` without forgotten rows; no candidates are sampled."""
 
     @abstractmethod
     def labelled(self, rows: EvalRows, split: str) -> Labelled:
-        """Return the items of ``"valid"`` or ``"test"`` with their binary labels, grouped by the rankings ``rows``."""
+        """Return items of ``"valid"`` or ``"test"`` with binary labels, grouped by ``rows``, the split's rankings."""
 
     @abstractmethod
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
-        """Return one ranking to compute for each of ``users`` (int64 ids) whose retained history suffices as input."""
+        """Return evaluation data with one ranking for each of ``users`` (int64 ids) with enough retained history."""
 
     def eval_rows(self, split: str) -> EvalRows:
-        """Return the rankings to evaluate for ``"valid"`` or ``"test"`` after forgetting, in the ``eval_args`` mode."""
+        """Return the evaluation data of ``"valid"`` or ``"test"`` without forgotten rows, in the ``eval_args`` mode."""
         rows = self.questions(split)
         frozen = rows.inputs.dataset if isinstance(rows.inputs, Questions) else self.masked(self.forgotten.copy())
         labels = self.labelled(rows, split) if self.config["eval_args"]["mode"][split] == "labeled" else None
@@ -178,7 +178,7 @@ class Dataset(RecBoleNames):
 
     @property
     def columns(self) -> dict[str, np.ndarray]:
-        """Column name to values [len(log)], for columns other than user and item, filled and scaled as in RecBole."""
+        """Column name to values [len(log)], for columns other than user and item, as RecBole passes them to models."""
         if not self._columns:
             self._columns.append(shown_columns(self.config, self.log))
         return self._columns[0]
@@ -242,7 +242,7 @@ class Dataset(RecBoleNames):
         return self.still_examples(rows[self.log.split[rows] == TRAIN])
 
     def draw_examples(self, n: int, generator: np.random.Generator) -> np.ndarray:
-        """Draw up to ``n`` distinct retained training examples uniformly, in time proportional to ``n``; ascending."""
+        """Draw up to ``n`` retained training examples uniformly, in O(n) time; return identifiers, int64, ascending."""
         if 4 * n >= len(self.log):
             return np.sort(generator.permutation(self.train_examples())[:n])
         drawn = distinct(generator.integers(len(self.log), size=4 * n))

@@ -129,7 +129,7 @@ def load_more(config: Config, path: Path) -> InteractionLog:
     file. The task's data set class sets the split labels later; with ``benchmark_filename`` all rows are training rows.
 
     Raises:
-        UserError: a file or column is missing, a line is malformed, or a row has no user or no item.
+        UserError: the file or a column is missing, a line is malformed, a row lacks user or item, or there is no row.
     """
     fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
     table = read_table(path, (config["load_col"] or {}).get("inter"), config, fields, SIDES)
@@ -145,7 +145,7 @@ def _unsorted(config: Config, fields: Mapping[str, str]) -> InteractionLog:
     """Read and filter the files, and return the log in the order of the file, with int32 ids and without offsets.
 
     It has split labels only if separate files define the split (``benchmark_filename``). ``fields`` maps ``"user"``,
-    ``"item"`` and ``"time"`` to the names of their columns, here and in the functions below.
+    ``"item"`` and ``"time"`` to the names of their columns.
     """
     name, wanted = config["dataset"], config["load_col"] or {}
     path = Path(config["data_path"]) / f"{name}.inter"
@@ -229,10 +229,10 @@ def _core(
     features: dict[str, pa.Table],
     rows: np.ndarray,
 ) -> tuple[np.ndarray, dict[str, pa.Table]]:
-    """Filter by the number of interactions of users and items (``*_inter_num_interval``).
+    """Filter the interactions ``rows`` (int64 indices) by the number of interactions of users and items.
 
-    Of the interactions ``rows`` (int64 indices), return those that are kept, and the feature tables without the users
-    and items that lost all interactions through this filter.
+    Return those that are kept, and the feature tables without the users and items that lost all interactions hereby.
+    ``coded`` has the token columns of users and items, ``fields`` the names of these columns.
     """
     intervals = [parse_intervals(config[f"{s}_inter_num_interval"] or "[0,inf)", f"{s}_inter_num_interval")
                  for s in SIDES]  # fmt: skip
@@ -254,7 +254,7 @@ def _number(
 ) -> InteractionLog:
     """Map the tokens of the interactions ``rows`` (int64 indices) to ids, and return them as an unsorted log.
 
-    Each column is removed from ``columns`` once it is used, to free its memory.
+    Each of ``columns`` is removed once it is used, to free its memory. ``fields`` names the user, item and time column.
     """
     numbered: dict[str, np.ndarray] = {}
     vocabulary: dict[str, Vocabulary] = {}

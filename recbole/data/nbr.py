@@ -187,7 +187,7 @@ class NextBasketDataset(Dataset):
         return examples[distinct(np.concatenate([owner, target_owner])[hit])]
 
     def draw_examples(self, n: int, generator: np.random.Generator) -> np.ndarray:
-        """Draw up to ``n`` distinct retained training examples uniformly, in time proportional to ``n``; ascending."""
+        """Draw up to ``n`` retained training examples uniformly, in O(n) time; return target baskets, ascending."""
         candidates = self.log.targets[TRAIN]
         if 4 * n < len(candidates):
             candidates = candidates[distinct(generator.integers(len(candidates), size=4 * n))]

@@ -240,13 +240,14 @@ class RecBoleNames(Statistics, ABC):
     def _history(
         self, owners: np.ndarray, others: np.ndarray, n_owners: int, value_field: str | None, longest: int | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return for each owner (user or item) the others (items or users) in its rows, as :meth:`history_item_matrix`.
+        """Return the items of each user, or the users of each item, in the form of :meth:`history_item_matrix`.
 
         Args:
-            owners, others: int64 [len(log)], the user and the item of each row, or the other way round.
-            n_owners: number of ids of owners.
+            owners, others: int64 [len(log)], the user and the item of each log row; the other way round for the users
+                of each item.
+            n_owners: number of user ids (or item ids), including the padding.
             value_field: the numeric column with the values; ``None`` for ones.
-            longest: keep only this many of each owner's rows, the first ones; ``None`` keeps all.
+            longest: keep only this many items of each user (or users of each item), the first; ``None`` keeps all.
         """
         rows = self.shown_rows
         rows = rows[np.argsort(owners[rows], kind="stable")]
@@ -276,7 +277,8 @@ class RecBoleNames(Statistics, ABC):
     def _features(self, side: str, id_field: str) -> dict[str, np.ndarray]:
         """Return the features of all users or all items (``side``), as a dict from name to array [n] or [n, longest].
 
-        Values are numbers, or ids of tokens from 1 on. Sequences are padded with 0 on the right.
+        Arrays are indexed by user or item id. Values are numbers, or ids of tokens from 1 on. Sequences are padded with
+        0 on the right.
         """
         found = feature_columns(self.config, self.log, side, id_field)
         return {name: values.padded() if isinstance(values, Ragged) else values for name, values in found.items()}

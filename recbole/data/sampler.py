@@ -134,7 +134,9 @@ class NegativeSampler:
             )
 
     def sample(self, ids: np.ndarray, uniforms: Uniforms) -> np.ndarray:
-        """Draw one negative item for each of ``ids``; return item ids, int64 [n]. Refused items are drawn again.
+        """Draw one negative item for each of ``ids``; return item ids, int64 [n]. Wrong items are drawn again.
+
+        An item is wrong if the user has a training interaction with it (subclass: if it is the target).
 
         Args:
             ids: int64 [n], user ids; in :class:`NextItemSampler` the ids of target items.
@@ -171,7 +173,7 @@ class NegativeSampler:
         return weights
 
     def _propose(self, uniform: np.ndarray) -> np.ndarray:
-        """Return the item id (int64) that each uniform random number selects. The item may be one to be refused."""
+        """Return the item id (int64) that each uniform random number selects, also items that cannot be negatives."""
         if self.popularity is None:
             return (uniform * (self.n_items - 1)).astype(np.int64) + 1
         return self.popularity.propose(uniform)

@@ -1,10 +1,11 @@
 """Forget sets: which users request the removal of which interactions with sensitive items.
 
-The users who interacted with sensitive items are shuffled. One after the other requests that all these interactions be
-forgotten, until the given fraction of the log is reached. Rules, names and contents of the files follow ERASE
-(Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341), with two differences. ERASE by default ignores
-interactions with ratings below a threshold. And in ERASE all next-basket categories share one random stream, so that
-leaving out a category changes the others; here every set is drawn independently.
+The users who interacted with sensitive items are shuffled. One after the other requests to forget all of the user's
+interactions with these items, until the given fraction of the log is reached. Rules, names and contents of the files
+follow ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341), with two differences. ERASE by default
+ignores interactions with ratings below a threshold; here ratings are ignored by default. And in ERASE all next-basket
+categories share one random stream, so that leaving out a category changes the others; here every set is drawn
+independently.
 """
 
 import random

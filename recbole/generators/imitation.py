@@ -41,7 +41,7 @@ _LARGEST = 2**53  # larger integers are not exact in double precision
 
 @dataclass(frozen=True)
 class Fakes(ABC):
-    """Fake profiles of an attack.
+    """The fake profiles (users or sessions) of a spam attack.
 
     Attributes:
         n: number of profiles.
@@ -93,7 +93,7 @@ class FakeBaskets(Fakes):
 
 
 class CleanInteractions:
-    """The unfiltered interactions of an ``.inter`` file (CF, SBR), which fake profiles imitate.
+    """The unfiltered interactions of an ``.inter`` file, which fake profiles (CF: users, SBR: sessions) imitate.
 
     Attributes:
         path: the file.
@@ -222,7 +222,10 @@ class _Ratings:
         return cls(rating[np.argsort(item, kind="stable")], np.cumsum(counts) - counts, counts)
 
     def draw(self, generator: np.random.Generator, items: np.ndarray, is_target: np.ndarray) -> np.ndarray:
-        """Draw a rating for each row: the highest in the log for a target, one that the item received for a filler."""
+        """Draw a rating for each row of the fake profiles.
+
+        A promoted item (``is_target``) gets the highest rating in the log, any other item a rating that it received.
+        """
         some = self.values[self.starts[items] + generator.integers(self.counts[items])]
         return np.where(is_target, self.values.max(), some)
 
@@ -231,8 +234,8 @@ class CleanBaskets:
     """The baskets of all users of a next-basket file, which fake users imitate.
 
     An item occurs at most once in a basket, as in training; in ERASE it may be repeated in a fake basket. As in ERASE,
-    users with too few baskets for training are counted and imitated too. Items that only such users have are neither
-    targets nor fillers.
+    users with too few baskets for training are counted and imitated too. Items that only such users have occur in no
+    fake basket.
 
     The attributes are those of `CleanInteractions`; ``n_rows`` counts the items in all baskets.
     """
