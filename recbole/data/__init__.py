@@ -1,4 +1,7 @@
-"""The interaction log, its split, and one data set class for each task (CF, SBR, NBR)."""
+"""The interaction log, its split into training, validation and test, and one data set class for each task.
+
+The tasks are collaborative filtering (CF), session-based recommendation (SBR) and next-basket recommendation (NBR).
+"""
 
 from typing import TYPE_CHECKING
 

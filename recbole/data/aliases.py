@@ -25,12 +25,12 @@ _EMPTY = strings([""])
 
 
 def with_lists(log: InteractionLog, lists: Mapping[str, pa.ListArray], rows: np.ndarray) -> InteractionLog:
-    """Return a copy of the log with the file's sequence columns added to its attribute ``lists``.
+    """Return a log whose attribute ``lists`` has the columns of the interaction file that hold a sequence in each row.
 
-    Tokens in sequences are numbered (int64, from 1) in order of first appearance.
+    Tokens become ids (int64, from 1), numbered for each column in the order in which they first appear in it.
 
     Args:
-        log: the rows of the file that the filters keep, in the file's order.
+        log: the interactions that the filters keep, in the order of the file, without sequence columns.
         lists: dict from a column's name to an Arrow array with a list of strings or numbers for each row of the file.
         rows: int64 [len(log)], index in the file of each row of the log.
     """
@@ -49,10 +49,11 @@ def with_lists(log: InteractionLog, lists: Mapping[str, pa.ListArray], rows: np.
 
 
 def share_ids(log: InteractionLog, config: Config) -> InteractionLog:
-    """Return a log whose ``alias_of_user_id`` and ``alias_of_item_id`` columns use the ids of users and items.
+    """Return a log in which other columns use the ids of users or items, as ``alias_of_user_id`` in RecBole.
 
-    If a token in such a column is not yet among the users (items), it is added to them with the next id. A missing
-    token gets id 0.
+    The settings ``alias_of_user_id`` and ``alias_of_item_id`` list the columns whose tokens are users or items, for
+    example a column of friends. A token in such a column that is not yet a user (item) is added with the next id. A
+    missing token gets id 0.
 
     Raises:
         UserError: a column that one of these settings names is not loaded or holds no tokens.

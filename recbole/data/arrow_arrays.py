@@ -1,6 +1,6 @@
 """Convert between Python or NumPy values and Arrow arrays through their memory buffers.
 
-They avoid ``pa.array`` and ``to_numpy``, whose first call imports pandas, which takes a sixth of a second.
+The functions avoid ``pa.array`` and ``to_numpy``, whose first call imports pandas, which takes a sixth of a second.
 """
 
 from collections.abc import Iterable

@@ -116,7 +116,11 @@ def _parse(
     encoded: bool = False,
     surplus: bool = False,
 ) -> pa.Table:
-    """Return the wanted columns as text, except that Arrow infers the type of ``float`` columns unless ``as_text``."""
+    """Return the wanted columns of an atomic file, without converting text to numbers or lists.
+
+    Values are strings, except that Arrow infers the type of ``float`` columns (unless ``as_text``). ``encoded`` and
+    ``surplus`` are those of :func:`read_atomic`.
+    """
     text = [name for name in wanted if as_text or header[name] is not FeatureType.FLOAT]
     with open(path, "rb") as file:
         file.readline()
@@ -146,10 +150,10 @@ def _parse(
 def _in_pieces(
     path: str | Path, header: Mapping[str, FeatureType], parse: csv.ParseOptions, convert: csv.ConvertOptions
 ) -> pa.Table | None:
-    """Parse the file block by block, with tokens as Arrow dictionaries, so that its text is never in memory as a whole.
+    """Parse a file block by block, with tokens as Arrow dictionaries, so that the whole text is never in memory.
 
-    Return None if a block does not have the column types of the first one, for example because only a later block has
-    numbers with a decimal point, or if a line is malformed. The caller then has to parse the file as a whole.
+    Return None if the file cannot be read in this way and has to be parsed as a whole: a line is malformed, or a block
+    has other column types than the first one, for example because only a later block has numbers with a decimal point.
     """
     read, pieces = csv.ReadOptions(column_names=list(header), skip_rows=1, block_size=_BYTES_AT_ONCE), []
     try:
@@ -167,7 +171,14 @@ def _in_pieces(
 
 
 def _explain(path: str | Path, width: int, separator: str, error: Exception) -> UserError:
-    """Return an error that names the line which Arrow could not parse; this scans the file once, in Python."""
+    """Return an error that names the line which Arrow could not parse; to find it, the whole file is scanned.
+
+    Args:
+        path: the file.
+        width: the number of columns.
+        separator: the character between columns.
+        error: Arrow's error, whose first line is the message if no wrong line is found.
+    """
     for number, line in _lines(path):
         found = line.count(separator.encode()) + 1
         if found != width:
@@ -192,6 +203,7 @@ def line_of(path: str | Path, row: int) -> int:
 
 
 def _not_a_number(path: str | Path, name: str, row: int, value: Any) -> UserError:
+    """Return the error for a value of column ``name`` in data row ``row`` (from 0) that is not a number."""
     comma = re.fullmatch(r"\s*[+-]?\d+,\d+\s*", str(value))
     hint = "; decimals are written with a point" if comma else ""
     value = " ".join(str(value).splitlines())[:80]
@@ -213,6 +225,11 @@ def _first_bad(strings: Column) -> int:
 
 
 def _numbers(column: pa.ChunkedArray, path: Path, name: str, separator: str) -> Column:
+    """Return a ``float`` column as int64, or as float64 with NaN where a value is missing.
+
+    Raises:
+        UserError: a value is not a number.
+    """
     if pa.types.is_null(column.type):
         return pa.array(np.full(len(column), np.nan))
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
@@ -236,6 +253,7 @@ def _lists(column: pa.ChunkedArray, separator: str) -> pa.ListArray:
 
 
 def _number_lists(lists: pa.ListArray, path: Path, name: str) -> pa.ListArray:
+    """Convert lists of strings to lists of float64; raise a UserError if a string is not a number."""
     flat = lists.flatten()
     at = _first_bad(flat)
     if at >= 0:

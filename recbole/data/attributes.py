@@ -29,9 +29,9 @@ class UserAttribute:
 
     Attributes:
         name: the attribute's name, such as ``gender``.
-        groups: names of the groups: bins in ascending order, other groups sorted by code point.
+        groups: names of the groups. Intervals of numbers are in ascending order, other groups sorted by code point.
         label: int64 [n_users], for each user id the index of the user's group in ``groups``; -1 for the padding and for
-            users whose group is unknown. Users with -1 are left out by protection and by inference attacks.
+            users whose group is unknown. Attribute unlearning and inference attacks leave out users with -1.
     """
 
     name: str
@@ -59,8 +59,9 @@ def read_attribute(config: Config, dataset: Dataset, name: str) -> UserAttribute
 
     The setting ``attributes`` maps an attribute's name to a dictionary with these optional keys. ``column`` is the
     file's column (by default the attribute's name). ``bins`` are ascending bounds that divide numbers into groups:
-    ``[35, 45]`` makes three. ``groups`` maps the name of a group to the list of values that it unites; every other
-    value is a group of its own. ``missing`` lists values that mean "unknown"; an empty value always does.
+    ``[35, 45]`` makes three (below 35, from 35 to below 45, from 45). ``groups`` maps the name of a group to the list
+    of values that it unites; every other value is a group of its own. ``missing`` lists values that mean "unknown"; an
+    empty value always means this.
 
     Args:
         config: reads ``attributes``, ``data_path``, ``dataset``, ``USER_ID_FIELD`` and ``field_separator``.
@@ -94,7 +95,11 @@ def read_attribute(config: Config, dataset: Dataset, name: str) -> UserAttribute
 
 
 def _spec(config: Config, name: str) -> Mapping[str, Any]:
-    """Return the settings of one attribute from ``attributes``; an empty mapping if there are none."""
+    """Return the settings of one attribute from the setting ``attributes``; an empty mapping if there are none.
+
+    Raises:
+        UserError: the settings are malformed.
+    """
     settings = config["attributes"]
     where = f"attributes ({config.where('attributes')})"
     if settings is not None and not isinstance(settings, dict):
@@ -120,7 +125,13 @@ def _texts(table: AtomicTable, column: str) -> list[str]:
 
 
 def _grouped(texts: list[str], spec: Mapping[str, Any], where: str) -> tuple[list[str], np.ndarray]:
-    """Return the groups' names and, for each text, the index of its group (int64 [n], -1 if unknown)."""
+    """Return the groups' names and, for each text, the index of its group (int64 [n], -1 if unknown).
+
+    Args:
+        texts: the attribute's value for each user in the file.
+        spec: the attribute's settings, see :func:`read_attribute`.
+        where: the file and the column, for messages.
+    """
     missing = {"", *map(str, spec.get("missing", ()))}
     if spec.get("bins") is not None:
         return _binned(texts, spec["bins"], missing, where)
@@ -132,7 +143,7 @@ def _grouped(texts: list[str], spec: Mapping[str, Any], where: str) -> tuple[lis
 
 
 def _binned(texts: list[str], bins: list[float], missing: set[str], where: str) -> tuple[list[str], np.ndarray]:
-    """Return what :func:`_grouped` returns for numbers: the groups are the intervals between the bounds ``bins``."""
+    """Return the same as :func:`_grouped`, for numbers whose groups are the intervals between the bounds ``bins``."""
     numbers = np.full(len(texts), np.nan)
     for at, text in enumerate(texts):
         if text not in missing:
@@ -146,7 +157,11 @@ def _binned(texts: list[str], bins: list[float], missing: set[str], where: str) 
 
 
 def _checked(name: str, groups: list[str], label: np.ndarray) -> UserAttribute:
-    """Return the attribute without the groups that have no users."""
+    """Return the attribute without the groups that have no users.
+
+    Raises:
+        UserError: fewer than two or more than 32 groups have users.
+    """
     sizes = np.bincount(label[label >= 0], minlength=len(groups))
     kept = np.flatnonzero(sizes)
     if len(kept) < 2:

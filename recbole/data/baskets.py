@@ -30,7 +30,8 @@ class Baskets:
         users: the users' tokens.
         baskets_per_user: int64 [users], how many baskets each user has.
         items_per_basket: int64 [baskets], how many items each basket has.
-        items: int64 [rows], the items of all baskets, one basket after the other, as the numbers in the file (not ids).
+        items: int64 [rows], the items of all baskets, one basket after the other, as the numbers in the file. They are
+            tokens, not the ids that models use.
     """
 
     users: list[str]
@@ -49,9 +50,13 @@ class Baskets:
         return np.repeat(np.arange(len(self.items_per_basket)), self.items_per_basket)
 
     def only(self, baskets: np.ndarray, rows: np.ndarray | None = None) -> "Baskets":
-        """Return the chosen baskets (bool [baskets]) with their chosen rows (bool [rows]; None for all rows).
+        """Return only some of the baskets and, in these, only some of the rows.
 
         Baskets without any row left are dropped, and then users without any basket left.
+
+        Args:
+            baskets: bool [baskets], True for the baskets to keep.
+            rows: bool [rows], True for the rows to keep; None keeps all rows of these baskets.
         """
         chosen = baskets[self.basket] if rows is None else rows & baskets[self.basket]
         sizes = np.bincount(self.basket[chosen], minlength=len(baskets))
@@ -127,7 +132,7 @@ def _check(path: Path, users: Sequence[str], values: Iterable[Any], right: Calla
 
 
 def _blame(path: Path, users: Sequence[str], lists: Iterable[Any]) -> None:
-    """Raise a UserError that names the first basket which is not a list of whole numbers from 0."""
+    """Raise a UserError that names the first basket which is not a list of whole numbers from 0 to 2^63 - 1."""
     for user, baskets in zip(users, lists, strict=True):
         for number, basket in enumerate(baskets, start=1):
             where = f"{path}: user '{user}', basket {number}"
@@ -192,7 +197,7 @@ class BasketLog(InteractionLog):
 def make_log(name: str, baskets: Baskets) -> BasketLog:
     """Return the :class:`BasketLog` of some baskets, without split labels.
 
-    Users and items get ids from 1 on, in order of first appearance.
+    Users get ids from 1 on in the order of ``baskets.users``, items in the order in which they first appear.
 
     Args:
         name: the data set's name.

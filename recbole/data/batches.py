@@ -27,12 +27,13 @@ class Negatives:
 
     Args:
         config: the run's :class:`~recbole.config.Config`.
-        dataset: the training data under its current mask.
+        dataset: the training data; forgotten rows do not count.
         input_type: the model's :class:`~recbole.utils.InputType`.
 
     Attributes:
         times: number of negatives for each positive; 0 if negative sampling is switched off.
-        given: name of the field of ids that the sampler needs: the user id field, or in SBR the item id field.
+        given: name of the batch column with the ids that the sampler needs: user ids, or in SBR the target's item ids.
+            It is not set if negative sampling is switched off.
 
     Raises:
         UserError: the loss compares pairs of items, and negative sampling is switched off.
@@ -56,7 +57,7 @@ class Negatives:
             )
 
     def _compares(self, config: Config) -> bool:
-        """Return whether the loss compares a positive with a negative item. A softmax and an auto-encoder do not."""
+        """Return whether the loss compares a positive with a negative item, unlike a softmax or an auto-encoder's."""
         pairwise = self.input_type is InputType.PAIRWISE and config["loss_type"] in (None, "BPR")
         return pairwise and not config["MODEL_READS_ROWS"]
 
@@ -67,7 +68,7 @@ class Negatives:
 
     @property
     def by_person(self) -> bool:
-        """Whether the negatives depend on the user: items with which the user has no training interaction."""
+        """Whether negatives are items without a training interaction of the user; False in SBR or without negatives."""
         return self.times > 0 and self.sampler.of == "uid_field"
 
     def forget(self, rows: np.ndarray) -> None:
@@ -84,31 +85,31 @@ class Negatives:
 
         Args:
             batch: the n positives.
-            uniforms: function that returns the random numbers (:data:`~recbole.data.sampler.Uniforms`). Its places are
-                ``0`` to ``n - 1`` for the first negative of each positive, ``n`` to ``2n - 1`` for the second, and so
-                on.
-            times: number of negatives for each positive; None for ``sample_num``.
+            uniforms: function that returns the random numbers, see :data:`~recbole.data.sampler.Uniforms`. The
+                negatives are numbered from ``0`` to ``n - 1`` for the first of each positive, from ``n`` to ``2n - 1``
+                for the second, and so on.
+            times: number of negatives for each positive; None for the setting ``sample_num``.
         """
         if not self.times:
             return batch
         return self.beside(batch, self.draw(batch[self.given].numpy(), uniforms, times).reshape(-1))
 
     def draw(self, ids: np.ndarray, uniforms: Uniforms, times: int | None = None) -> np.ndarray:
-        """Return negative item ids, int64 [times, n].
+        """Draw negative items for n positives; return item ids, int64 [times, n].
 
         Args:
             ids: int64 [n], the values of the positives in the field :attr:`given`.
-            uniforms: function that returns the random numbers, with places as in :meth:`add`.
-            times: number of negatives for each positive; None for ``sample_num``.
+            uniforms: function that returns the random numbers, as in :meth:`add`.
+            times: number of negatives for each positive; None for the setting ``sample_num``.
         """
         times = self.times if times is None else times
         return self.sampler.sample(np.tile(ids, times), uniforms).reshape(times, len(ids))
 
     def alone(self, batch: Interaction, negatives: np.ndarray) -> Interaction:
-        """Return a batch with one negative for each positive and, in pointwise models, without the positives.
+        """Return a batch with one row for each positive, in which a given negative is used.
 
-        For a pairwise model each row holds a positive and its negative. For a pointwise model each row holds the
-        negative with label 0.
+        For a pairwise model each row holds the positive and its negative. For any other model the negative replaces the
+        positive item, with label 0.
 
         Args:
             batch: the positives.
@@ -131,7 +132,7 @@ class Negatives:
             batch: positives.
             other: a batch that :meth:`add` returned, with ``times`` negatives for each positive.
             places: int64 [len(batch)], index of each positive of ``batch`` among the positives of ``other``.
-            times: number of negatives for each positive.
+            times: number of negatives for each positive in ``other``.
         """
         if not self.times:
             return batch
@@ -140,7 +141,10 @@ class Negatives:
         return self.beside(batch, negatives.view(times, -1)[:, places].reshape(-1))
 
     def beside(self, batch: Interaction, negatives: torch.Tensor | np.ndarray) -> Interaction:
-        """Return a batch of n positives combined with given negatives.
+        """Return a batch of n positives combined with given negatives, several for each positive.
+
+        For a pairwise model, the batch has a row for each pair of a positive and one of its negatives. For any other
+        model, the positives (label 1) are followed by the negatives (label 0).
 
         Args:
             batch: the positives.
@@ -161,9 +165,10 @@ class Negatives:
 
 
 NUMBER = "example_number"
-"""Column of a training batch: the permanent number of the row's example (:class:`~recbole.data.dataset.Given`).
+"""Column of a training batch: the number of the row's example, which does not change when other examples are forgotten.
 
-An example with several negatives takes several rows. Its c-th row, counted from 0, has ``c * 2**40`` added.
+:class:`~recbole.data.dataset.Given` assigns the numbers. An example with several negatives takes several rows; in its
+c-th row, counted from 0, ``c * 2**40`` is added to its number.
 """
 
 _DRAWN_AT_ONCE = 2**17
@@ -174,16 +179,16 @@ _COPY = 2**40
 
 
 class TrainBatches:
-    """The training batches of every epoch; a batch is a function of (seed, epoch, batch index) and the mask.
+    """The training batches of every epoch. A batch depends only on seed, epoch, batch index and what is forgotten.
 
-    All examples that the data held when nothing was forgotten (:class:`~recbole.data.dataset.Given`) are shuffled and
-    cut into batches. A forgotten example is left out of its batch, which may become empty. An example that a spam
-    attack injected is appended to the batch of a randomly drawn genuine example. Therefore forgetting or injecting
-    examples never moves another example to a different batch.
+    All genuine examples, forgotten ones included (:class:`~recbole.data.dataset.Given`), are shuffled and cut into
+    batches. A forgotten example is then left out of its batch, which may become empty. An example that a spam attack
+    injected is appended to the batch of a randomly drawn genuine example. Therefore forgetting or injecting examples
+    never moves another example to a different batch.
 
     Args:
         config: reads ``train_batch_size``, ``seed``, ``shuffle``, ``train_neg_sample_args``.
-        dataset: the training data under the mask to train on.
+        dataset: the training data; forgotten examples are left out.
         input_type: the model's :class:`~recbole.utils.InputType`.
 
     Raises:
@@ -229,8 +234,8 @@ class TrainBatches:
         """Assign each injected example to the batch of a genuine example that is drawn for it.
 
         Args:
-            order: int64 [count], the shuffled numbers of the genuine examples in this epoch.
-            epoch: the epoch, which keys the draws.
+            order: int64 [count], the numbers of the genuine examples in the order of this epoch.
+            epoch: the epoch; other epochs draw other batches.
 
         Returns:
             The numbers of the injected examples (int64), one batch after the other, and offsets (int64 [batches + 1])
@@ -246,7 +251,7 @@ class TrainBatches:
         return numbers[places], np.searchsorted(batches[places], np.arange(len(self) + 1))
 
     def _batches(self, parts: list[np.ndarray], key: int) -> Iterator[Interaction]:
-        """Yield batches with negatives, whose random numbers are keyed by the examples' numbers.
+        """Yield batches with negatives, which are drawn for each example independently of its position in a batch.
 
         Args:
             parts: two int64 arrays for each batch: the numbers of its genuine and of its injected examples.
@@ -276,7 +281,7 @@ def _by_number(key: int, numbers: np.ndarray) -> Uniforms:
     """Return :data:`Uniforms` whose random numbers depend on the example, not on its position in a batch.
 
     A place ``p`` stands for negative ``p // n`` of the example with number ``numbers[p % n]``, where n is
-    ``len(numbers)``.
+    ``len(numbers)``. ``key`` distinguishes seeds and epochs.
     """
 
     def draw(turn: int, places: np.ndarray) -> np.ndarray:

@@ -29,11 +29,11 @@ _MODE = re.compile(r"(uni|pop)([1-9]\d*)")
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
-    """Draws a fixed number of irrelevant items for each relevant item of an evaluation.
+    """Draws a fixed number of irrelevant items for each relevant item of an evaluation (modes uniN and popN).
 
     Attributes:
         split: ``"valid"`` or ``"test"``; the two use different random numbers.
-        count: number of items drawn, with replacement, for each relevant item.
+        count: number N of items drawn, with replacement, for each relevant item.
         cumulated: float64 [n_items], the cumulative sum of the items' weights in the order of ids; the padding (id 0)
             has weight 0. None for uniform draws.
         n_items: number of item ids, including the padding.
@@ -61,9 +61,9 @@ class Sampled:
         return cls(split, int(drawn[2]), cumulated, n_items)
 
     def draw(self, rows: EvalRows, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the items that the relevant items of some rows are ranked against.
+        """Draw the items against which the relevant items of some evaluation rows are ranked.
 
-        None of them is relevant to its row or in the row's history. Each relevant item gets :attr:`count` of them.
+        Each relevant item gets :attr:`count` of them. A drawn item is never relevant to its row or in its history.
 
         Args:
             rows: the evaluation rows.
@@ -75,7 +75,7 @@ class Sampled:
             ``start``, and the item's id.
 
         Raises:
-            UserError: a row has no item left to draw.
+            UserError: all items that could be drawn are relevant to a row or in its history.
         """
         chosen = np.arange(start, stop)
         right, history = rows.positives.take(chosen), rows.history.take(chosen)
@@ -101,7 +101,7 @@ class Sampled:
         Args:
             state: int64 [n], the hash state that keys the random numbers of each relevant item.
             base: int64 [n], ``row * n_items`` for the row of each relevant item.
-            used: int64, ascending, the (row, item) pairs that must not be drawn.
+            used: int64, ascending, the (row, item) pairs that must not be drawn: relevant items and histories.
         """
         copies = torch.arange(self.count, device="cpu")
         items = self._proposed(uniform(state[:, None], copies, 0))
@@ -121,7 +121,10 @@ class Sampled:
         return np.searchsorted(self.cumulated, numbers * self.cumulated[-1], side="right")
 
     def _refuse_full(self, used: np.ndarray) -> None:
-        """Raise a UserError if a row has no item left to draw, because drawing would never end."""
+        """Raise a UserError if a row has no item left to draw, because drawing would never end.
+
+        ``used`` has the (row, item) pairs that must not be drawn, as in :meth:`_drawn`.
+        """
         distinct = used[np.concatenate([[True], used[1:] != used[:-1]])] if len(used) else used
         there, possible = distinct % self.n_items, self.n_items - 1
         if self.cumulated is not None:

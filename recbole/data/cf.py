@@ -25,11 +25,15 @@ class GeneralDataset(AtomicDataset):
 
     @staticmethod
     def label(config: Config, log: InteractionLog) -> np.ndarray:
-        """Return the split label of every row, int8 [len(log)]: the file's own, else by splitting each user's rows."""
+        """Return the split label of every row, int8 [len(log)].
+
+        Labels that the log already has are kept (separate files define the split, or all rows are split together).
+        Otherwise each user's rows are split.
+        """
         return log.split if len(log.split) else split_labels(np.diff(log.offsets), config["eval_args"]["split"])
 
     def collate(self, examples: np.ndarray) -> Interaction:
-        """Return the batch of examples (int64 [n]): user ids, item ids and the log's further columns."""
+        """Return the batch of examples (int64 [n], log rows): user ids, item ids and the log's further columns."""
         log = self.log
         columns = {self.uid_field: log.user[examples], self.iid_field: log.item[examples]}
         return Interaction(columns | {name: values[examples] for name, values in self.columns.items()})
@@ -39,10 +43,11 @@ class GeneralDataset(AtomicDataset):
         return self.still_examples(rows[self.log.split[rows] == SPLITS["train"]])
 
     def questions(self, split: str) -> EvalRows:
-        """Return one evaluation row for each user with a retained row in ``split``.
+        """Return one evaluation row (ranking) for each user with a retained row in ``split``.
 
-        The user's items from earlier splits are the history, which a ranking leaves out. With ``repeatable`` the
-        history is empty, so that known items may be recommended again.
+        The user's retained items from earlier splits are the history, which a ranking leaves out. With the setting
+        ``repeatable`` the history is empty, so that known items may be recommended again. Users whose rows in ``split``
+        are all forgotten are counted in ``n_skipped``.
         """
         label = SPLITS[split]
         rows = np.flatnonzero(self.log.split == label)
@@ -50,13 +55,16 @@ class GeneralDataset(AtomicDataset):
         return self._rows(remaining, label, n_skipped=len(users) - len(remaining))
 
     def labelled(self, rows: EvalRows, split: str) -> Labelled:
-        """Return the items of a split's retained log rows with their binary labels, grouped by evaluation row."""
+        """Return the items of a split's retained log rows with their binary labels, grouped by user as in ``rows``."""
         of = np.flatnonzero((self.log.split == SPLITS[split]) & ~self.forgotten)
         place = np.searchsorted(rows.entity, self.log.user[of])
         return Labelled.of(self, of, Ragged(self.log.item[of], group_offsets(place, len(rows.entity))))
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
-        """Return one evaluation row for each user (int64 ids), with all retained items as history and none relevant."""
+        """Return one evaluation row (ranking) for each user (int64 ids); no item is relevant.
+
+        The user's retained items of all splits are the history, which the ranking leaves out (unless ``repeatable``).
+        """
         return self._rows(np.asarray(users, dtype=np.int64), None, 0)
 
     def _rows(self, users: np.ndarray, label: int | None, n_skipped: int) -> EvalRows:
@@ -69,8 +77,8 @@ class GeneralDataset(AtomicDataset):
     def _pairs(self, users: np.ndarray, label: int | None) -> tuple[Ragged, Ragged]:
         """Return the relevant items and the histories of users, each as :class:`Ragged` with one row per user.
 
-        Relevant items are the retained ones with split label ``label``; the history holds the retained items of earlier
-        splits. If ``label`` is None there are no relevant items, and the history holds all retained items.
+        Relevant are the retained items with split label ``label``. The history has the retained items of earlier
+        splits, except relevant ones. If ``label`` is None, no item is relevant, and the history has all retained items.
         """
         rows = self.log.rows_of(users)
         rank = np.repeat(np.arange(len(users)), np.diff(self.log.offsets)[users])

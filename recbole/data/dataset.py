@@ -1,4 +1,4 @@
-"""The data as a model sees it: the interaction log, and a mask of the forgotten interactions."""
+"""The data as a model sees it: the interaction log, and which of its interactions are forgotten (the mask)."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Change:
-    """How the training examples that contain some rows change when these rows are forgotten.
+    """The training examples that change when rows of the interaction log are forgotten, before and after the change.
 
     Attributes:
-        entities: int64, ids of the users (or sessions) whose rows are forgotten, ascending.
-        rows: int64, the log rows that are newly forgotten.
-        before: batch of the training examples that contain these rows, as they were before forgetting.
+        entities: int64, ids of the users (or sessions) whose rows are newly forgotten, ascending.
+        rows: int64, the newly forgotten rows, as indices into the log, ascending.
+        before: batch of the training examples that contained any of these rows, as they were before forgetting.
         after: batch of the same examples after forgetting, without those that no longer exist.
         kept: int64 [len(after)], index in ``before`` of each example of ``after``.
-        left: int64 [len(after)], identifiers of the examples in ``after``.
+        left: int64 [len(after)], identifiers (see :class:`Dataset`) of the examples in ``after``.
     """
 
     entities: np.ndarray
@@ -53,10 +53,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Given:
-    """The training examples of a data set in which nothing is forgotten, each with a permanent number.
+    """All training examples of a data set, forgotten ones included, each with a number that never changes.
 
-    Random draws in training are keyed by an example's number, and an epoch is a permutation of all numbers. Forgetting
-    an example leaves out its number and changes nothing for the other examples.
+    Shuffling and negative sampling depend on an example's number, not on how many examples are retained. So forgetting
+    an example does not change what is drawn for the other examples.
 
     Attributes:
         examples: int64 [n], the examples' identifiers (see :class:`Dataset`), ascending.
@@ -70,28 +70,29 @@ class Given:
     count: int
 
     def numbers_of(self, examples: np.ndarray) -> np.ndarray:
-        """Return the permanent numbers (int64) of examples (int64 identifiers)."""
+        """Return the number (int64) of each example, given by identifiers (int64) that occur in :attr:`examples`."""
         return self.numbers[np.searchsorted(self.examples, examples)]
 
 
 class Dataset(RecBoleNames):
-    """An interaction log with ids and split labels, and a mask of forgotten rows. Forgetting rows only sets mask bits.
+    """An interaction log with split labels, and a mask of its forgotten rows. Forgetting rows only changes the mask.
 
-    The subclass for each task defines the training examples. An example has an int64 identifier, which forgetting does
-    not change: the log row of its target (CF, SBR) or the number of its target basket (NBR). :meth:`collate` returns
-    the batch of some examples under the current mask. ``inter_matrix`` and the other names that RecBole's models use
-    describe the retained training rows only.
+    A row is one interaction (next-basket data: one item in a basket); rows that are not forgotten are called retained.
+    The subclass for each task (CF, session-based SBR, next-basket NBR) defines the training examples. An example has an
+    int64 identifier, which forgetting does not change: the index of the log row with its target item (CF, SBR), or the
+    number of its target basket (NBR). :meth:`collate` builds the batch of some examples from the retained rows. The
+    attributes and methods of RecBole's ``Dataset``, such as ``inter_matrix``, describe the retained training rows only.
 
     Args:
         config: the run's :class:`~recbole.config.Config`.
         log: :class:`~recbole.data.log.InteractionLog` with split labels.
-        forgotten: bool [len(log)], True where a row is forgotten; None if no row is.
+        forgotten: bool [len(log)], the mask: True where a row is forgotten; None if no row is.
 
     Attributes:
         clean: the data set without the rows that a spam attack injected; None if there are no such rows.
         transform: function (dataset, batch) -> batch that adds columns to each batch of sequences; None for none.
-        absent: bool [len(log)], True for rows that this data set never contained, see :meth:`part`; None for no such
-            rows. They are always masked, and examples whose target they are have no permanent number.
+        absent: bool [len(log)], True for rows that do not belong to this data set (see :meth:`part`); None if all rows
+            belong to it. These rows always count as forgotten, and :attr:`given` has no example whose target they are.
     """
 
     absent: np.ndarray | None = None
@@ -112,7 +113,7 @@ class Dataset(RecBoleNames):
     def with_spam(self, path: str | Path) -> Self:
         """Return a data set with the rows of this one followed by those of a spam attack; nothing is forgotten.
 
-        ``path`` is the attack's file. Filters do not apply to its rows. They are split by the same rule.
+        ``path`` is the attack's file. Its rows are not filtered, and are split by the same rule as those of this data.
 
         Raises:
             UserError: the file cannot be read or does not fit the data, see :func:`~recbole.data.spam_rows.append`.
@@ -121,8 +122,6 @@ class Dataset(RecBoleNames):
         both.clean = self
         return both
 
-    # --- what a task defines -------------------------------------------------------------------------------------
-
     @classmethod
     @abstractmethod
     def from_config(cls, config: Config) -> Self:
@@ -130,37 +129,36 @@ class Dataset(RecBoleNames):
 
     @abstractmethod
     def read_spam(self, path: Path) -> InteractionLog:
-        """Read the file of a spam attack as a log with split labels, whose ids are independent of this data set."""
+        """Read the file of a spam attack as a log with split labels and with user and item ids of its own."""
 
     @abstractmethod
     def examples_touching(self, rows: np.ndarray) -> np.ndarray:
-        """Return the retained training examples (int64) that contain any of the log rows (int64)."""
+        """Return identifiers (int64) of the retained training examples that contain any log row in ``rows`` (int64)."""
 
     @abstractmethod
     def questions(self, split: str) -> EvalRows:
-        """Return the :class:`EvalRows` of ``"valid"`` or ``"test"`` under the mask, with all items as candidates."""
+        """Return the evaluation data of ``"valid"`` or ``"test"`` without forgotten rows; no candidates are sampled."""
 
     @abstractmethod
     def labelled(self, rows: EvalRows, split: str) -> Labelled:
-        """Return the items of ``"valid"`` or ``"test"`` with their binary labels, grouped by evaluation row."""
+        """Return items of ``"valid"`` or ``"test"`` with binary labels, grouped by ``rows``, the split's rankings."""
 
     @abstractmethod
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
-        """Return one :class:`EvalRows` row for each of the users (int64 ids) with enough history for a ranking."""
-
-    # --- evaluation ----------------------------------------------------------------------------------------------
+        """Return evaluation data with one ranking for each of ``users`` (int64 ids) with enough retained history."""
 
     def eval_rows(self, split: str) -> EvalRows:
-        """Return the :class:`EvalRows` of ``"valid"`` or ``"test"`` under the mask, in the mode of ``eval_args``."""
+        """Return the evaluation data of ``"valid"`` or ``"test"`` without forgotten rows, in the ``eval_args`` mode."""
         rows = self.questions(split)
         frozen = rows.inputs.dataset if isinstance(rows.inputs, Questions) else self.masked(self.forgotten.copy())
         labels = self.labelled(rows, split) if self.config["eval_args"]["mode"][split] == "labeled" else None
         return replace(rows, sampled=Sampled.of(self, split), labelled=labels, training=frozen)
 
-    # --- masks ---------------------------------------------------------------------------------------------------
-
     def masked(self, forgotten: np.ndarray) -> Self:
-        """Return a data set with the same log and the mask ``forgotten`` (bool [len(log)]; not copied)."""
+        """Return a data set with the same log and the mask ``forgotten`` (bool [len(log)], True: the row is forgotten).
+
+        The array is not copied, so forgetting further rows changes it (except in a :meth:`part` of a data set).
+        """
         hidden = forgotten if self.absent is None else forgotten | self.absent
         other = type(self)(self.config, self.log, hidden)
         other.clean, other.absent, other._columns = self.clean, self.absent, self._columns
@@ -170,22 +168,25 @@ class Dataset(RecBoleNames):
         return other
 
     def showing(self, label: int | None) -> Self:
-        """Return a copy whose methods of :class:`RecBoleNames` describe the rows with a split label (None: all)."""
+        """Return a copy like the data sets of RecBole's ``build``: it describes the rows with one split label.
+
+        ``label`` is ``TRAIN``, ``VALID`` or ``TEST`` of :mod:`recbole.data.split`; None for all rows.
+        """
         other = self.masked(self.forgotten.copy())
         other.shown, other.built = label, True
         return other
 
     @property
     def columns(self) -> dict[str, np.ndarray]:
-        """The columns other than user and item, as :func:`~recbole.data.shown_columns.shown_columns` returns them."""
+        """Column name to values [len(log)], for columns other than user and item, as RecBole passes them to models."""
         if not self._columns:
             self._columns.append(shown_columns(self.config, self.log))
         return self._columns[0]
 
     def part(self, absent: np.ndarray) -> Self:
-        """Return a data set that never contained the rows ``absent`` (bool [len(log)]), with nothing forgotten.
+        """Return a data set of the same log without the rows ``absent`` (bool [len(log)]), with nothing forgotten.
 
-        Its training examples are numbered anew (:attr:`given`). Used for the shards of an ensemble.
+        Its training examples get new numbers (:attr:`given`). The shards of an ensemble are such parts.
         """
         other = type(self)(self.config, self.log, absent.copy())
         other.clean, other.absent = self.clean, absent
@@ -193,12 +194,12 @@ class Dataset(RecBoleNames):
 
     @property
     def first_fake(self) -> int:
-        """The smallest user id that a spam attack injected; genuine users have smaller ids."""
+        """The smallest id of a fake user, injected by a spam attack; without spam, the number of user ids."""
         return len((self.clean or self).log.vocabulary["user"])
 
     @cached_property
     def given(self) -> Given:
-        """The training examples when nothing is forgotten, with their permanent numbers."""
+        """All training examples, forgotten ones included, with numbers that forgetting does not change."""
         examples = self.masked(np.zeros_like(self.forgotten)).train_examples()
         injected = self.users_of(examples) >= self.first_fake
         numbers, count = np.empty_like(examples), len(examples) - int(injected.sum())
@@ -206,7 +207,7 @@ class Dataset(RecBoleNames):
         return Given(examples, numbers, count)
 
     def ids_of(self, examples: np.ndarray, field: str) -> np.ndarray:
-        """Return the values of examples (int64) in a field of their batch: user ids, or target item ids; int64."""
+        """Return the target item (if ``field`` is the item id field) or the user id of each example, int64."""
         return self.log.item[examples] if field == self.iid_field else self.users_of(examples)
 
     def users_of(self, examples: np.ndarray) -> np.ndarray:
@@ -214,7 +215,7 @@ class Dataset(RecBoleNames):
         return self.log.user[examples]
 
     def forget(self, rows: npt.ArrayLike) -> Change:
-        """Mark log rows as forgotten, in place, and return what this changes in the training examples.
+        """Mark log rows (integer indices) as forgotten, in place, and return how the training examples change.
 
         Rows that are already forgotten, and repeated ones, are ignored.
         """
@@ -228,7 +229,7 @@ class Dataset(RecBoleNames):
         return Change(distinct(self.log.user[new]), new, before, self.collate(left), kept, left)
 
     def still_examples(self, examples: np.ndarray) -> np.ndarray:
-        """Return those of the examples (int64) that exist under the current mask."""
+        """Return those of ``examples`` (int64 identifiers) that still exist after forgetting, in their order."""
         return examples[~self.forgotten[examples]]
 
     def train_examples(self) -> np.ndarray:
@@ -241,7 +242,7 @@ class Dataset(RecBoleNames):
         return self.still_examples(rows[self.log.split[rows] == TRAIN])
 
     def draw_examples(self, n: int, generator: np.random.Generator) -> np.ndarray:
-        """Return at most ``n`` distinct retained training examples, drawn uniformly, in time proportional to ``n``."""
+        """Draw up to ``n`` retained training examples uniformly, in O(n) time; return identifiers, int64, ascending."""
         if 4 * n >= len(self.log):
             return np.sort(generator.permutation(self.train_examples())[:n])
         drawn = distinct(generator.integers(len(self.log), size=4 * n))
@@ -249,11 +250,11 @@ class Dataset(RecBoleNames):
         return np.sort(generator.permutation(drawn)[:n])
 
     def examples_near(self, rows: np.ndarray, hops: float = 0) -> np.ndarray:
-        """Return the retained training examples (int64) near log rows in the graph of users and items.
+        """Return the retained training examples (int64 identifiers) near log rows in the graph of users and items.
 
         The graph's edges are the retained interactions used in training. An example is near if it contains an
         interaction of a user, or with an item, at most ``hops`` edges (``math.inf``: any number) away from the users
-        and items of ``rows``.
+        and items of ``rows`` (int64 indices).
         """
         if hops == math.inf:
             return self.train_examples()
@@ -285,7 +286,7 @@ class Dataset(RecBoleNames):
         return distinct(rows[(self.log.split[rows] <= TRAIN) & ~self.forgotten[rows]], len(self.log))
 
     def aims_at(self, examples: np.ndarray, items: npt.ArrayLike) -> np.ndarray:
-        """Return for each example (int64) whether its target is one of the items (int64 ids), bool."""
+        """Return for each example (int64 identifier) whether its target is one of the items (int64 ids), bool."""
         return np.isin(self.log.item[examples], items)
 
     def __str__(self) -> str:
@@ -303,7 +304,7 @@ class AtomicDataset(Dataset):
         return cls(config, replace(log, split=cls.label(config, log)))
 
     def read_spam(self, path: Path) -> InteractionLog:
-        """Read an attack's file as a labelled log with ids of its own."""
+        """Read the file of a spam attack as a log with split labels and with user and item ids of its own."""
         log = load_more(self.config, path)
         return replace(log, split=self.label(self.config, log))
 
@@ -319,7 +320,7 @@ _TASKS = {
     ModelType.SEQUENTIAL: ("sbr", "SequentialDataset"),
     ModelType.NEXT_BASKET: ("nbr", "NextBasketDataset"),
 }
-"""Dict from the type of a model to the module of this package and the class in it that hold the model's data."""
+"""Dict from a model type to (module of :mod:`recbole.data`, class in it) of the data set for such models."""
 
 
 def create_dataset(config: Config, model_type: ModelType | None = None) -> Dataset:

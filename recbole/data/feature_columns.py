@@ -60,7 +60,7 @@ def feature_vocabulary(column: pa.ChunkedArray) -> Vocabulary:
 
 
 def kind_of(arrow_type: pa.DataType) -> FeatureType:
-    """Return the :class:`FeatureType` of a column in an atomic file that has this Arrow type."""
+    """Return the :class:`FeatureType` of a column that was read from an atomic file, given the column's Arrow type."""
     nested = pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type)
     text = pa.types.is_string(arrow_type.value_type if nested else arrow_type)
     if nested:
@@ -83,12 +83,14 @@ def _numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _at_ids(values: np.ndarray, sizes: np.ndarray | None, row: np.ndarray, n_ids: int) -> np.ndarray | Ragged:
-    """Return values (or lists) in the order of ids.
+    """Return the values (or lists) of a feature in the order of user or item ids.
+
+    An id without a row gets the mean of the other numbers, token id 0, or an empty list.
 
     Args:
-        values: flat values of all rows.
+        values: flat values of all rows of the feature file.
         sizes: length of each row's list; None for single values.
-        row: int64, the id of each row; rows with an id below 0 are dropped.
+        row: int64, the user or item id of each row; rows with an id below 0 are dropped.
         n_ids: number of ids, including the padding.
     """
     if sizes is None:

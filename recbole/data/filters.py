@@ -22,8 +22,8 @@ def first_or_last(user: np.ndarray, item: np.ndarray, time: np.ndarray | None, k
 
     Args:
         user, item: int arrays [n].
-        time: array [n] by which a pair's first or last row is determined; None uses the file order.
-        keep: ``"first"`` or ``"last"``; rows with equal times are in file order.
+        time: array [n] by which a pair's first or last row is determined; None for the order of the arrays.
+        keep: ``"first"`` or ``"last"``. Rows with equal times count in the order of the arrays.
     """
     order = np.arange(len(user)) if time is None else np.argsort(time, kind="stable")
     if keep == "last":
@@ -36,13 +36,13 @@ def first_or_last(user: np.ndarray, item: np.ndarray, time: np.ndarray | None, k
 def core(
     user: np.ndarray, item: np.ndarray, user_intervals: Sequence[Interval], item_intervals: Sequence[Interval]
 ) -> np.ndarray:
-    """Filter users and items by their numbers of rows, repeatedly (RecBole's k-core); return the rows that remain.
+    """Remove users and items with too few or too many rows, until all have an allowed number (RecBole's k-core).
 
     In each round, the users and items whose number of rows is outside their intervals are removed together. The last
     round is the one that removes nothing.
 
     Args:
-        user, item: int arrays [n], from 0.
+        user, item: int arrays [n], the user and the item of each row, as numbers from 0 on.
         user_intervals, item_intervals: the allowed numbers of rows of a user and of an item.
 
     Returns:

@@ -1,6 +1,7 @@
 """Set operations and sorting for arrays of ids.
 
-They keep arrays sorted. NumPy's set functions use hash tables since version 2.3, which takes twenty times longer here.
+The set operations rely on sorted arrays. NumPy's own use hash tables since version 2.3, which takes twenty times longer
+on the arrays of this package.
 """
 
 import numpy as np
@@ -14,7 +15,8 @@ def distinct(ids: np.ndarray, size: int | None = None) -> np.ndarray:
 
     Args:
         ids: integers [n] in any order; ids that are already ascending are not sorted again.
-        size: a number above the largest id. If given, many ids are found by a bool array of this size, without a sort.
+        size: a number above the largest id, where no id is negative. If it is given and ``ids`` is long, the ids are
+            marked in a bool array of this size instead of being sorted.
     """
     if size is not None and len(ids) >= size // 16:
         there = np.zeros(size, dtype=bool)
@@ -34,12 +36,12 @@ def held(ids: np.ndarray, ascending: np.ndarray) -> np.ndarray:
 
 
 def without(ids: np.ndarray, ascending: np.ndarray) -> np.ndarray:
-    """Return the ids, in their order, that do not occur in an ascending array of ids."""
+    """Return those of ``ids`` that do not occur in an ascending array of ids, in their original order."""
     return ids[~held(ids, ascending)]
 
 
 def grouped(groups: np.ndarray) -> np.ndarray:
-    """Return the indices (int64 [n]) that stably sort group numbers (int [n], from 0).
+    """Return the indices (int64 [n]) that stably sort group numbers (int [n], each 0 or above).
 
     The result equals ``np.argsort(groups, kind="stable")``. It is faster and needs a third of the memory, because group
     number and position are packed into one integer and sorted in place.
@@ -53,7 +55,7 @@ def grouped(groups: np.ndarray) -> np.ndarray:
 
 
 def ordered(key: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return the indices (int64 [n]) that stably sort by group (int [n], from 0), then by ``key`` (numbers [n]).
+    """Return the indices (int64 [n]) that stably sort by group (int [n], each 0 or above), then by ``key`` [n].
 
     The result equals ``np.lexsort((key, groups))``, but little memory besides the result is needed, because only a few
     groups are sorted at a time.
@@ -69,6 +71,7 @@ def ordered(key: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def _by_group_and_key(groups: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Return the indices that stably sort by group (int [n], ascending already), then by ``key`` [n]."""
     if np.issubdtype(key.dtype, np.integer):
         low, first = int(key.min()), int(groups[0])
         bits = (int(key.max()) - low).bit_length()

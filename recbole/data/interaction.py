@@ -127,6 +127,8 @@ class Interaction:
     def sort(self, by: str | Sequence[str], ascending: bool | Sequence[bool] = True) -> None:
         """Sort the rows in place by one or several columns, the most important first. The sort is stable.
 
+        ``ascending`` is one direction for all columns, or a sequence with the direction of each.
+
         Raises:
             ValueError: there is no such column, or the number of directions differs from the number of columns.
         """
@@ -149,17 +151,18 @@ class Interaction:
 
 
 def cat_interactions(interactions: Sequence[Interaction]) -> Interaction:
-    """Concatenate interactions with the same columns; shorter sequences are padded with 0 on the right."""
+    """Concatenate the rows of interactions with the same columns; shorter sequences are padded with 0 on the right."""
     first = interactions[0]
     return Interaction({name: _cat([part[name] for part in interactions]) for name in first.columns})
 
 
 def _plain(value: Any) -> Any:
-    """Return a pandas column as an array, and any other value unchanged."""
+    """Return a pandas column as a NumPy array, and any other value unchanged."""
     return value.to_numpy(copy=True) if hasattr(value, "to_numpy") else value
 
 
 def _cat(columns: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Concatenate tensors along the first dimension, padding the others with 0 to the largest size."""
     widest = [max(sizes) for sizes in zip(*(column.shape[1:] for column in columns), strict=True)]
     return torch.cat([_widened(column, widest) for column in columns])
 

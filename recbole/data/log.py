@@ -52,10 +52,11 @@ class InteractionLog:
         offsets: int64 [n_users + 1]; the rows of user ``u`` are ``offsets[u]:offsets[u + 1]``.
         vocabulary: field name to :class:`~recbole.data.vocabulary.Vocabulary`; users and items are ``"user"`` and
             ``"item"``.
-        split: int8 [n_rows], the split label of the example whose target is the row. It is empty until the task's data
-            set class sets it, unless separate files define the split (``benchmark_filename``).
+        split: int8 [n_rows], the split label (see :mod:`recbole.data.split`) of the example whose target item is in
+            this row. It may be empty until the task's data set class sets it.
         features: dict from ``"user"`` and ``"item"`` to the Arrow table of their atomic file, if it was loaded.
-        lists: columns of sequences by field name: ids of tokens, or numbers. No model of this package reads them.
+        lists: columns with a sequence in each row, by field name: ids of tokens, or numbers. No model of this package
+            reads them.
     """
 
     name: str
@@ -72,7 +73,7 @@ class InteractionLog:
         return len(self.user)
 
     def rows_of(self, users: npt.ArrayLike) -> np.ndarray:
-        """Return the rows (int64) of an array of user ids, one user after the other, ascending within each."""
+        """Return the indices (int64) of all rows of some users (ids), one user after the other."""
         users = np.asarray(users, dtype=np.int64)
         return ranges(self.offsets[users], self.offsets[users + 1])
 
@@ -84,7 +85,7 @@ class InteractionLog:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of tokens, ids, further columns and split labels, as 64 hexadecimal digits.
+        """SHA-256 of user and item tokens, ids, further columns and split labels, as 64 hexadecimal digits.
 
         Two runs with the same data, filters, order and split have the same fingerprint.
         """
@@ -108,10 +109,10 @@ def group_offsets(groups: np.ndarray, n_groups: int) -> np.ndarray:
 
 
 def load_log(config: Config) -> InteractionLog:
-    """Read, filter, number and sort the atomic files of ``config["dataset"]``; split labels are set later, by the task.
+    """Read the atomic files of ``config["dataset"]`` as a log: filtered, with tokens mapped to ids, and sorted.
 
-    With ``benchmark_filename``, the files determine the split labels here. No row is filtered then, and a user's rows
-    keep the order of the files.
+    The task's data set class sets the split labels later. With ``benchmark_filename``, the files determine them here;
+    then no row is filtered, and a user's rows keep the order of the files.
 
     Raises:
         UserError: a file or column is missing, a line is malformed, a row has no user or no item, or the filters leave
@@ -124,11 +125,11 @@ def load_log(config: Config) -> InteractionLog:
 def load_more(config: Config, path: Path) -> InteractionLog:
     """Read a separate file of interactions (of a spam attack) as a sorted log, without filters.
 
-    The ids are independent of the data set's, and there are no split labels. The columns to load are those of the data
-    set's own file. With ``benchmark_filename`` all rows are labelled as training.
+    The log has its own user and item ids, from 1 on. The setting ``load_col`` selects columns as in the data set's own
+    file. The task's data set class sets the split labels later; with ``benchmark_filename`` all rows are training rows.
 
     Raises:
-        UserError: a file or column is missing, a line is malformed, or a row has no user or no item.
+        UserError: the file or a column is missing, a line is malformed, a row lacks user or item, or there is no row.
     """
     fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
     table = read_table(path, (config["load_col"] or {}).get("inter"), config, fields, SIDES)
@@ -141,9 +142,10 @@ def load_more(config: Config, path: Path) -> InteractionLog:
 
 
 def _unsorted(config: Config, fields: Mapping[str, str]) -> InteractionLog:
-    """Return the log in the order of the file, with int32 ids and without offsets.
+    """Read and filter the files, and return the log in the order of the file, with int32 ids and without offsets.
 
-    It has split labels only if the files give them.
+    It has split labels only if separate files define the split (``benchmark_filename``). ``fields`` maps ``"user"``,
+    ``"item"`` and ``"time"`` to the names of their columns.
     """
     name, wanted = config["dataset"], config["load_col"] or {}
     path = Path(config["data_path"]) / f"{name}.inter"
@@ -170,7 +172,7 @@ def _unsorted(config: Config, fields: Mapping[str, str]) -> InteractionLog:
 
 
 def _columns(table: pa.Table) -> Columns:
-    """Return the columns as arrays, in the table's order, so that the memory of the Arrow table can be freed."""
+    """Return the columns as NumPy arrays or codes, in the table's order, so that the Arrow table can be freed."""
     numeric = (pa.types.is_integer, pa.types.is_floating)
     return {
         name: numbers(column) if any(kind(column.type) for kind in numeric) else _encode(column)
@@ -187,7 +189,17 @@ def _encode(column: pa.ChunkedArray) -> Codes:
 def _kept_rows(
     config: Config, columns: Columns, fields: Mapping[str, str], features: dict[str, pa.Table]
 ) -> tuple[np.ndarray, dict[str, pa.Table]]:
-    """Apply RecBole's filters in its order; return the kept rows, and the features of the users and items kept."""
+    """Apply RecBole's filters to the interactions and to the feature tables, in RecBole's order.
+
+    Args:
+        config: the run's settings, among them those of the filters.
+        columns: the columns of the interactions.
+        fields: dict from ``"user"``, ``"item"`` and ``"time"`` to the names of their columns.
+        features: dict from ``"user"`` and ``"item"`` to their feature table, for those that are loaded.
+
+    Returns:
+        The indices (int64, ascending) of the interactions that are kept, and the filtered feature tables.
+    """
     coded = {side: columns[fields[side]] for side in SIDES}
     (user, _), (item, _) = coded["user"], coded["item"]
     rows = np.arange(len(user))
@@ -217,9 +229,10 @@ def _core(
     features: dict[str, pa.Table],
     rows: np.ndarray,
 ) -> tuple[np.ndarray, dict[str, pa.Table]]:
-    """Filter by the number of interactions of users and items.
+    """Filter the interactions ``rows`` (int64 indices) by the number of interactions of users and items.
 
-    Return the kept rows, and the features without the users and items that this filter removed.
+    Return those that are kept, and the feature tables without the users and items that lost all interactions hereby.
+    ``coded`` has the token columns of users and items, ``fields`` the names of these columns.
     """
     intervals = [parse_intervals(config[f"{s}_inter_num_interval"] or "[0,inf)", f"{s}_inter_num_interval")
                  for s in SIDES]  # fmt: skip
@@ -239,7 +252,10 @@ def _core(
 def _number(
     name: str, columns: Columns, fields: Mapping[str, str], features: dict[str, pa.Table], rows: np.ndarray
 ) -> InteractionLog:
-    """Return the log of the chosen rows, unsorted; removes each column from ``columns`` to free its memory."""
+    """Map the tokens of the interactions ``rows`` (int64 indices) to ids, and return them as an unsorted log.
+
+    Each of ``columns`` is removed once it is used, to free its memory. ``fields`` names the user, item and time column.
+    """
     numbered: dict[str, np.ndarray] = {}
     vocabulary: dict[str, Vocabulary] = {}
     sides = {fields["user"]: "user", fields["item"]: "item"}
@@ -298,9 +314,10 @@ def together(config: Config) -> bool:
 
 
 def labels_in_order(key: np.ndarray, config: Config) -> np.ndarray:
-    """Return the split labels (int8 [n]) of rows that are split together, in the order of ``key`` [n].
+    """Split all rows together by the ratios in ``eval_args``, and return the label of each row, int8 [n].
 
-    Rows with equal keys keep their order.
+    The rows with the smallest ``key`` [n] are for training, those with the largest for test. Among equal keys, earlier
+    rows count as smaller.
     """
     labels = np.empty(len(key), dtype=np.int8)
     labels[np.argsort(key, kind="stable")] = split_labels([len(key)], config["eval_args"]["split"])
@@ -308,7 +325,7 @@ def labels_in_order(key: np.ndarray, config: Config) -> np.ndarray:
 
 
 def sort_key(log: InteractionLog, config: Config, time_field: str) -> np.ndarray:
-    """Return the numbers [n_rows] by which each user's rows are sorted: times, or a random order (``eval_args``)."""
+    """Return the numbers [n_rows] by which rows are sorted: times or random ranks (``order`` in ``eval_args``)."""
     time = log.columns.get(time_field)
     if time is not None and config["time_precision"] == "single":
         logger.info("time_precision: single: interactions are ordered by float32 timestamps, as in ERASE")

@@ -32,12 +32,12 @@ TARGET_LENGTH = "target_item_length"
 class NextBasketDataset(Dataset):
     """Data for next-basket recommendation: an example is a target basket to predict from the baskets before it.
 
-    The number of the target basket identifies the example. A user's last basket is the test target, the one before it
-    the validation target, and the one before that the training target; forgetting never changes this. All baskets
-    before a target are its history. If forgetting empties a target basket, its example disappears, and no other basket
-    becomes the target. An emptied history basket is skipped, so that an older one may be among the last
-    ``MAX_NBR_HISTORY_BASKETS``. A target without any history is no example. Items may be bought again, so all items
-    are candidates in rankings.
+    All baskets are numbered, and the number of the target basket identifies the example. A user's last basket is the
+    test target, the one before it the validation target, and the one before that the training target; forgetting never
+    changes this. All baskets before a target are its history. If forgetting empties a target basket, its example
+    disappears, and no other basket becomes the target. An emptied history basket is skipped, so that an older one may
+    be among the last ``MAX_NBR_HISTORY_BASKETS``. A target without any history is no example. Items may be bought
+    again, so all items are candidates in rankings.
 
     Unlike in ERASE, every item has an id, basket lengths are exact, histories contain no empty baskets, and a batch is
     only as wide as its own largest example.
@@ -86,13 +86,14 @@ class NextBasketDataset(Dataset):
     # --- examples ------------------------------------------------------------------------------------------------
 
     def collate(self, examples: np.ndarray) -> Interaction:
-        """Return the batch of examples (int64 [n]) under the current mask.
+        """Return the batch of examples (int64 [n], numbers of target baskets) as they are after forgetting.
 
-        Let H be the most baskets of a history, B the most items of a history basket and C the most items of a target
-        in this batch. All columns are int64: ``history_item_matrix`` [n, H, B], oldest basket first, padded with 0;
-        ``history_basket_length`` [n], the number of history baskets; ``history_item_length_per_basket`` [n, H], the
-        number of items in each; ``target_item_list`` [n, C], padded with -1; ``target_item_length`` [n]; and the user
-        id [n]. History baskets are cut to ``MAX_NBR_BASKET_SIZE`` items, targets are not.
+        In this batch, let H be the largest number of baskets in a history, B the largest number of items in a history
+        basket, and C the largest number of items in a target. All columns are int64: ``history_item_matrix`` [n, H, B],
+        item ids, oldest basket first, padded with 0; ``history_basket_length`` [n], the number of history baskets;
+        ``history_item_length_per_basket`` [n, H], the number of items in each; ``target_item_list`` [n, C], item ids
+        padded with -1; ``target_item_length`` [n], the number of items in the target; and the user id [n]. History
+        baskets are cut to their first ``MAX_NBR_BASKET_SIZE`` items, targets are not cut.
         """
         log, n = self.log, len(examples)
         rows, owner, slot, place, lengths = self._windows(examples)
@@ -113,18 +114,23 @@ class NextBasketDataset(Dataset):
         })  # fmt: skip
 
     def _retained(self, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the retained rows of the ranges ``starts[i]:stops[i]``, and the range ``i`` of each; both int64."""
+        """Return the retained log rows in the ranges ``starts[i]:stops[i]``, and the index ``i`` of each row; int64."""
         rows, owner = ranges(starts, stops), np.repeat(np.arange(len(starts)), stops - starts)
         kept = ~self.forgotten[rows]
         return rows[kept], owner[kept]
 
     def _before(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the retained rows of all baskets before the targets, and for each row the index of its target."""
+        """Return the retained log rows of all baskets before each target, and for each row the index of its target.
+
+        ``targets`` are numbers of baskets; both arrays are int64.
+        """
         log = self.log
         return self._retained(log.offsets[log.basket_user[targets]], log.basket_offsets[targets])
 
     def _windows(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return each target's window: the last ``MAX_NBR_HISTORY_BASKETS`` baskets before it that are not empty.
+
+        Of each basket, the window has the first ``MAX_NBR_BASKET_SIZE`` retained items.
 
         Returns:
             Five int64 arrays ``(rows, owner, slot, place, lengths)``. The first four have an element for each item in a
@@ -153,7 +159,7 @@ class NextBasketDataset(Dataset):
         return np.bincount(owner, minlength=len(targets)) > 0
 
     def still_examples(self, examples: np.ndarray) -> np.ndarray:
-        """Return the target baskets (int64) that still have a retained item and a retained history."""
+        """Return those of ``examples`` (int64, target baskets) that have a retained item and a retained history."""
         return examples[self._filled(examples) & self._askable(examples)]
 
     def train_examples(self) -> np.ndarray:
@@ -165,13 +171,14 @@ class NextBasketDataset(Dataset):
         return self.log.basket_user[examples]
 
     def examples_of(self, users: npt.ArrayLike) -> np.ndarray:
-        """Return the retained training examples of users (int64 ids), int64."""
+        """Return the target baskets (int64) of the retained training examples of users (int64 ids)."""
         return self.still_examples(self.log.target_of(users, TRAIN))
 
     def examples_touching(self, rows: np.ndarray) -> np.ndarray:
-        """Return the retained training examples (int64) whose input or target contains any of the log rows (int64).
+        """Return the target baskets (int64) of the retained training examples that contain any log row in ``rows``.
 
-        The input is cut to ``MAX_NBR_HISTORY_BASKETS`` baskets of ``MAX_NBR_BASKET_SIZE`` items.
+        An example contains its target basket and its input. The input is cut to the last ``MAX_NBR_HISTORY_BASKETS``
+        baskets of ``MAX_NBR_BASKET_SIZE`` items each.
         """
         examples = self.examples_of(distinct(self.log.user[rows]))
         history, owner, *_ = self._windows(examples)
@@ -180,14 +187,14 @@ class NextBasketDataset(Dataset):
         return examples[distinct(np.concatenate([owner, target_owner])[hit])]
 
     def draw_examples(self, n: int, generator: np.random.Generator) -> np.ndarray:
-        """Return at most ``n`` distinct retained training examples, drawn uniformly, in time proportional to ``n``."""
+        """Draw up to ``n`` retained training examples uniformly, in O(n) time; return target baskets, ascending."""
         candidates = self.log.targets[TRAIN]
         if 4 * n < len(candidates):
             candidates = candidates[distinct(generator.integers(len(candidates), size=4 * n))]
         return np.sort(generator.permutation(self.still_examples(candidates))[:n])
 
     def aims_at(self, examples: np.ndarray, items: npt.ArrayLike) -> np.ndarray:
-        """Return for each example whether one of the items (int64 ids) is in its target basket, bool."""
+        """Return for each example whether one of the items (int64 ids) is retained in its target basket, bool."""
         rows, owner = self._retained(self.log.basket_offsets[examples], self.log.basket_offsets[examples + 1])
         return np.bincount(owner[np.isin(self.log.item[rows], items)], minlength=len(examples)) > 0
 
@@ -198,7 +205,10 @@ class NextBasketDataset(Dataset):
     # --- evaluation ----------------------------------------------------------------------------------------------
 
     def questions(self, split: str) -> EvalRows:
-        """Return one evaluation row for each target basket of the split with a retained item and a history."""
+        """Return one evaluation row (ranking) for each target basket of the split with a retained item and a history.
+
+        The other target baskets of the split are counted in ``n_skipped``.
+        """
         targets = self.log.targets[SPLITS[split]]
         kept = self.still_examples(targets)
         rows, owner = self._retained(self.log.basket_offsets[kept], self.log.basket_offsets[kept + 1])
@@ -213,7 +223,7 @@ class NextBasketDataset(Dataset):
         )
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
-        """Return one evaluation row for each user (int64 ids) who has a history before the test target.
+        """Return one evaluation row (ranking) for each user (int64 ids) with a retained history before the test target.
 
         No item is relevant. The other users are counted in ``n_skipped``.
         """
@@ -222,7 +232,7 @@ class NextBasketDataset(Dataset):
         return self._questions(kept, _nothing(len(kept)), len(users) - len(kept))
 
     def _questions(self, targets: np.ndarray, positives: Ragged, n_skipped: int) -> EvalRows:
-        """Return an evaluation row for each target basket (int64), under a copy of the current mask."""
+        """Return an evaluation row for each target basket (int64); rows forgotten later do not change the result."""
         frozen = self.masked(self.forgotten.copy())
         entity = self.log.basket_user[targets]
         inputs, nothing, vocabulary = Questions(frozen, targets), _nothing(len(targets)), self.log.vocabulary

@@ -1,4 +1,4 @@
-"""Evaluation rows: the inputs on which a model is evaluated, the relevant items and the candidates of each."""
+"""Evaluation rows. Each row is one ranking: the model's input, the candidate items, and which items are relevant."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 DRAWS_KEPT = 2**21
-"""The most drawn candidates of an evaluation that are kept in memory (32 MiB) to evaluate several models.
+"""Up to this number, the sampled candidates of an evaluation stay in memory (32 MiB) to evaluate several models.
 
 If an evaluation has more, they are drawn again for each batch and model, with the same result.
 """
@@ -29,10 +29,10 @@ If an evaluation has more, they are drawn again for each batch and model, with t
 
 @dataclass(frozen=True)
 class Labelled:
-    """Items with binary labels, grouped by evaluation row.
+    """Items with binary labels from the data, grouped by evaluation row (for the evaluation mode ``labeled``).
 
     Attributes:
-        items: the item ids of each row.
+        items: the item ids of each evaluation row.
         labels: bool [number of items], the label of each element of ``items.values``.
     """
 
@@ -74,13 +74,13 @@ class EvalRows:
     """The rows of an evaluation: for each row a model ranks candidate items, some of which are relevant.
 
     Attributes:
-        inputs: the batches for ``full_sort_predict``, one row per ranking.
+        inputs: the inputs of the model's ``full_sort_predict``, one row per ranking.
         entity: int64 [rows], the user (or session) id of each row.
         positives: the relevant item ids of each row.
-        history: item ids that are not candidates of each row, because the user already has them.
+        history: for each row, the ids of items that are not candidates because the user already has them.
         n_skipped: number of users or targets without a row, because forgetting left no relevant item or no input.
-        like: evaluation rows under another mask, many of which equal rows of this object, see :meth:`resembling`; or
-            None.
+        like: an evaluation of the data with other forgotten rows, many of whose rows equal rows of this one, so that
+            their scores can be reused (see :meth:`resembling`); None if there is none.
         place: int64 [rows], index of the equal row in ``like``, -1 if there is none; None without ``like``.
         vocabulary: dict with the tokens of ``"user"`` and ``"item"``. Items with equal scores are ordered by a hash of
             the tokens, or of the ids if this is None.
@@ -120,9 +120,12 @@ class EvalRows:
         return self.sampled is not None or len(self.history.values) > 0
 
     def drawn(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the drawn candidates of rows ``start`` to ``stop - 1``, in the form of :meth:`Sampled.draw`.
+        """Return the sampled irrelevant candidates of rows ``start`` to ``stop - 1``.
 
-        Up to :data:`DRAWS_KEPT` candidates are kept in memory, so that they are drawn only once for several models.
+        If an evaluation has at most :data:`DRAWS_KEPT` of them, they are drawn once and kept for further models.
+
+        Returns:
+            Two int64 arrays ordered by row: the row of each candidate, counted from ``start``, and its item id.
 
         Raises:
             ValueError: all items are candidates, so none are drawn.
@@ -137,12 +140,13 @@ class EvalRows:
 
     @cached_property
     def _kept(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The result of :meth:`drawn` for all rows; None if it has too many candidates to be kept in memory."""
         if self.sampled is None or len(self.positives.values) * self.sampled.count > DRAWS_KEPT:
             return None
         return self.sampled.draw(self, 0, len(self.entity))
 
     def pairs(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Return items of rows ``start`` to ``stop - 1`` with labels, for metrics that compare scores with labels.
+        """Return items of rows ``start`` to ``stop - 1`` with labels, for metrics such as AUC that need labels.
 
         In the mode ``labeled`` these are the items that have a label in the log. With drawn candidates they are the
         relevant items (label True) and the drawn ones (label False; an item drawn twice is listed twice).
@@ -165,7 +169,7 @@ class EvalRows:
 
     @cached_property
     def training_counts(self) -> np.ndarray:
-        """Number of retained training interactions of each item, int64 [n_items].
+        """Number of training interactions of each item that are not forgotten, int64 [n_items].
 
         Raises:
             ValueError: the attribute ``training`` is None.
@@ -189,17 +193,17 @@ class EvalRows:
 
     @property
     def number(self) -> np.ndarray:
-        """The identifier of each row, int64 [rows]: its example, or in CF its user; the same under every mask."""
+        """Identifier of each row, int64 [rows], unchanged by forgetting: that of its example, or in CF the user id."""
         return self.inputs.targets if isinstance(self.inputs, Questions) else self.entity
 
     def resembling(self, other: EvalRows, changed: np.ndarray) -> EvalRows:
         """Return a copy that refers to equal rows of another evaluation, whose scores can then be reused.
 
-        It has the attributes :attr:`like` and :attr:`place`.
+        In the copy, the attributes :attr:`like` and :attr:`place` are set.
 
         Args:
-            other: evaluation rows of the same kind, ascending by :attr:`number`: under another mask of the same log, or
-                of the clean log if spam rows were appended to it.
+            other: evaluation rows of the same kind, ascending by :attr:`number`. They belong to the same log with other
+                forgotten rows, or to the clean log if spam rows were appended to it.
             changed: int64, ids of the users (or sessions) whose rows may differ. For all others, rows with the same
                 number must have the same inputs and histories in both evaluations.
         """
@@ -212,10 +216,12 @@ class EvalRows:
 
 
 class Questions:
-    """The inputs of evaluation rows. Indexing with a slice builds the batch of these rows; all take too much memory.
+    """The inputs of evaluation rows in SBR and NBR, built only when they are indexed, because all take too much memory.
+
+    Indexing, such as with a slice, returns the batch of the chosen rows.
 
     Args:
-        dataset: a data set whose mask must not change any more.
+        dataset: a data set in which no further row may be forgotten.
         targets: int64 [n], identifiers of the examples to evaluate.
     """
 

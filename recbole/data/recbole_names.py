@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 class RecBoleNames(Statistics, ABC):
     """The attributes and methods of RecBole's ``Dataset`` that model files use; base class of this package's own.
 
-    They describe the retained *training* rows only, unless ``shown`` says otherwise.
+    They describe retained rows (interactions that are not forgotten), by default only those for training.
 
     Attributes:
-        shown: the split label of the rows that are described, by default that of training; None for all rows.
-        built: whether this is one of the data sets that RecBole's ``build`` returns, which are ordered differently.
+        shown: the split label (see :mod:`recbole.data.split`) of the rows that are described; None for all rows.
+        built: whether this object stands for one of the data sets that RecBole's ``build`` returns. If so, examples are
+            in another order, see :meth:`shown_examples`.
     """
 
     shown: int | None = TRAIN
@@ -53,7 +54,7 @@ class RecBoleNames(Statistics, ABC):
 
     @abstractmethod
     def collate(self, examples: np.ndarray) -> Interaction:
-        """Return the :class:`Interaction` of training examples (int64 [n]) under the current mask."""
+        """Return the batch of training examples (int64 [n], identifiers) as they are after forgetting."""
 
     @abstractmethod
     def train_examples(self) -> np.ndarray:
@@ -61,7 +62,7 @@ class RecBoleNames(Statistics, ABC):
 
     @abstractmethod
     def still_examples(self, examples: np.ndarray) -> np.ndarray:
-        """Return the examples (int64) among the given ones that exist under the current mask."""
+        """Return those of ``examples`` (int64 identifiers) that still exist after forgetting, in their order."""
 
     @property
     def n_users(self) -> int:
@@ -76,6 +77,11 @@ class RecBoleNames(Statistics, ABC):
     user_num, item_num = n_users, n_items
 
     def _vocabulary(self, field: str) -> Vocabulary:
+        """Return the tokens of a token field of the interactions or of the user and item features.
+
+        Raises:
+            ValueError: the field does not exist or holds numbers.
+        """
         side = {self.uid_field: "user", self.iid_field: "item"}.get(field, field)
         if side in self.log.vocabulary:
             return self.log.vocabulary[side]
@@ -140,14 +146,14 @@ class RecBoleNames(Statistics, ABC):
 
     @property
     def matrix_rows(self) -> np.ndarray:
-        """The log rows that :meth:`inter_matrix` contains, int64."""
+        """Indices (int64) of the log rows that :meth:`inter_matrix` contains."""
         return self.shown_rows
 
     def shown_examples(self) -> np.ndarray:
-        """Return the retained examples with the split label :attr:`shown`, int64, in RecBole's order.
+        """Return identifiers (int64) of the retained examples with the split label :attr:`shown`, in RecBole's order.
 
-        They are grouped by user. If :attr:`built` is True and the data have times, the users are ordered by the time of
-        their first example of any split; otherwise by id.
+        Examples are grouped by user. If :attr:`built` is True and the data have times, users are ordered by the time of
+        their first example in any split, otherwise by id.
         """
         examples = self.train_examples() if self.shown == TRAIN else self.still_examples(self.shown_rows)
         time = self.log.columns.get(self.time_field)
@@ -234,6 +240,15 @@ class RecBoleNames(Statistics, ABC):
     def _history(
         self, owners: np.ndarray, others: np.ndarray, n_owners: int, value_field: str | None, longest: int | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the items of each user, or the users of each item, in the form of :meth:`history_item_matrix`.
+
+        Args:
+            owners, others: int64 [len(log)], the user and the item of each log row; the other way round for the users
+                of each item.
+            n_owners: number of user ids (or item ids), including the padding.
+            value_field: the numeric column with the values; ``None`` for ones.
+            longest: keep only this many items of each user (or users of each item), the first; ``None`` keeps all.
+        """
         rows = self.shown_rows
         rows = rows[np.argsort(owners[rows], kind="stable")]
         values = np.ones(len(rows)) if value_field is None else self.columns[value_field][rows]
@@ -260,11 +275,16 @@ class RecBoleNames(Statistics, ABC):
     item_feat = property(get_item_feature)
 
     def _features(self, side: str, id_field: str) -> dict[str, np.ndarray]:
-        """Return a dict from feature name to an array [n] or [n, longest]: ids of tokens from 1 on, or numbers."""
+        """Return the features of all users or all items (``side``), as a dict from name to array [n] or [n, longest].
+
+        Arrays are indexed by user or item id. Values are numbers, or ids of tokens from 1 on. Sequences are padded with
+        0 on the right.
+        """
         found = feature_columns(self.config, self.log, side, id_field)
         return {name: values.padded() if isinstance(values, Ragged) else values for name, values in found.items()}
 
     def _feature_columns(self) -> dict[str, pa.ChunkedArray]:
+        """Dict from column name to Arrow column, for all columns of the loaded ``.user`` and ``.item`` files."""
         tables = self.log.features.items()
         return {name: table[name] for _, table in tables for name in table.column_names}
 

@@ -15,8 +15,8 @@ _BITMAP_BYTES = 64 * 2**20
 Uniforms = Callable[[int, np.ndarray], np.ndarray]
 """A function ``(turn, places) -> float64 [len(places)]`` that returns uniform random numbers from [0, 1).
 
-``places`` (int64) are the positions, among all draws that are sampled together, of those that need a number. Draws that
-are not allowed are repeated: ``turn`` counts the calls for the same draw, from 0.
+A sampler draws n items together, numbered from 0 to n - 1. ``places`` (int64) are the numbers of those items that need
+a random number in this call. Items that are not allowed are drawn again, with a larger ``turn`` (0 in the first call).
 """
 
 
@@ -26,7 +26,7 @@ def in_turn(generator: np.random.Generator) -> Uniforms:
 
 
 class PairSet:
-    """The set of (user, item) pairs of the retained training rows.
+    """The set of (user, item) pairs in the training rows that are not forgotten.
 
     It is stored as a bitmap [n_users, n_items] if that takes at most 64 MiB, otherwise as sorted integers.
     """
@@ -63,19 +63,21 @@ class PairSet:
 
 
 def _bit(keys: np.ndarray) -> np.ndarray:
+    """Return the mask (uint8) of each key's bit within its byte of the bitmap."""
     return np.left_shift(np.uint8(1), (keys & 7).astype(np.uint8))
 
 
 class NegativeSampler:
-    """Draws items with which a user has no retained training interaction.
+    """Draws negatives: items with which a user has no training interaction that is not forgotten.
 
     Attributes:
         of: ``"uid_field"`` if :meth:`sample` takes user ids, ``"iid_field"`` if it takes item ids (subclass).
         popularity: draws items by popularity; None if items are drawn uniformly.
-        doubtful: whether rows were forgotten since the last check that every user has a possible negative.
+        doubtful: whether rows were forgotten since the last check that every user has a possible negative; always
+            False if items are drawn uniformly.
 
     Args:
-        dataset: the training data under its current mask.
+        dataset: the training data; forgotten rows do not count.
         distribution: ``"uniform"``, or ``"popularity"`` (number of training interactions to the power ``alpha``).
         alpha: exponent of the popularity.
 
@@ -97,7 +99,7 @@ class NegativeSampler:
             self._refuse_full(np.arange(1, self.n_items))
 
     def _learn(self, dataset: Dataset) -> None:
-        """Store the retained training pairs, and an upper bound of each user's number of items (``held``)."""
+        """Store the retained training pairs (``pairs``), and each user's number of training rows (``held``)."""
         self.pairs = PairSet(dataset)
         users = self.log.user[dataset.train_rows]
         self.held = np.bincount(users, minlength=dataset.n_users)  # an upper bound: not reduced when rows are forgotten
@@ -114,10 +116,11 @@ class NegativeSampler:
             self.doubtful = True
 
     def _discard(self, rows: np.ndarray) -> None:
+        """Remove the (user, item) pairs of log rows (int64), which were forgotten, from the stored pairs."""
         self.pairs.discard(self.log.user[rows], self.log.item[rows])
 
     def _taken(self, ids: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return for each drawn item whether it is no negative of its id, bool [n]."""
+        """Return for each drawn item whether it must not be a negative of the user (``ids``), bool [n]."""
         return self.pairs.contains(ids, items)
 
     def _refuse_full(self, candidates: np.ndarray) -> None:
@@ -131,11 +134,13 @@ class NegativeSampler:
             )
 
     def sample(self, ids: np.ndarray, uniforms: Uniforms) -> np.ndarray:
-        """Return one negative item id for each of ``ids``, int64 [n]. Items that are not allowed are drawn again.
+        """Draw one negative item for each of ``ids``; return item ids, int64 [n]. Wrong items are drawn again.
+
+        An item is wrong if the user has a training interaction with it (subclass: if it is the target).
 
         Args:
             ids: int64 [n], user ids; in :class:`NextItemSampler` the ids of target items.
-            uniforms: function that returns the random numbers (:data:`Uniforms`), with places 0 to n - 1.
+            uniforms: function that returns the random numbers, see :data:`Uniforms`.
 
         Raises:
             UserError: after forgetting, a user has interacted with every item that still has a popularity above 0.
@@ -156,7 +161,7 @@ class NegativeSampler:
     def weights(self, rows: np.ndarray) -> np.ndarray:
         """Return the weights with which items are drawn, float64 [n_items], not normalised; the padding has weight 0.
 
-        They do not take into account which items a user may not get.
+        They are the same for all users: the items that a user already has keep their weight.
 
         Args:
             rows: int64, training rows that count towards the popularity even if they are forgotten.
@@ -168,7 +173,7 @@ class NegativeSampler:
         return weights
 
     def _propose(self, uniform: np.ndarray) -> np.ndarray:
-        """Return the item id that each uniform random number selects, also if it is not allowed for its user."""
+        """Return the item id (int64) that each uniform random number selects, also items that cannot be negatives."""
         if self.popularity is None:
             return (uniform * (self.n_items - 1)).astype(np.int64) + 1
         return self.popularity.propose(uniform)
@@ -218,7 +223,7 @@ class _Popularity:
         self._weigh()
 
     def weights(self, rows: np.ndarray) -> np.ndarray:
-        """Return the items' weights, float64 [n_items], by the counts of the retained rows and ``rows`` together."""
+        """Return the items' weights, float64 [n_items], counting the retained training rows and those in ``rows``."""
         counts = self.now + np.bincount(self.item[rows[self.user[rows] < self.first_fake]], minlength=len(self.now))
         weights = np.maximum(counts, 1).astype(np.float64) ** self.alpha
         weights[counts == 0] = 0.0
@@ -235,9 +240,9 @@ class _Popularity:
 
         Args:
             items: int64 [n], the proposed items.
-            uniforms: function that returns the random numbers.
-            turn: the turn of these random numbers, see :data:`Uniforms`.
-            places: int64 [n], the positions of the draws.
+            uniforms: function that returns the random numbers, see :data:`Uniforms`.
+            turn: first argument of ``uniforms``.
+            places: int64 [n], the second argument of ``uniforms`` if all items need a random number.
         """
         doubtful = np.flatnonzero(self.share[items] < 1)
         found = np.zeros(len(items), dtype=bool)
@@ -247,7 +252,7 @@ class _Popularity:
 
 
 class NextItemSampler(NegativeSampler):
-    """Draws any item except the target; as in RecBole, earlier items of the sequence may be drawn."""
+    """Draws negatives in SBR: any item except the target. As in RecBole, earlier items of the sequence are possible."""
 
     of = "iid_field"
 
@@ -258,9 +263,11 @@ class NextItemSampler(NegativeSampler):
         """Do nothing, since no pairs are stored."""
 
     def _taken(self, ids: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return for each drawn item whether it is the target item (``ids``), bool [n]."""
         return ids == items
 
     def _refuse_full(self, candidates: np.ndarray) -> None:
+        """Raise a UserError if only one item can be drawn, because drawing would never end if it is the target."""
         if len(candidates) < 2:
             raise UserError(
                 f"{self.log.name}: there are fewer than two items with training rows, so no negative can be drawn"

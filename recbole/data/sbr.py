@@ -41,7 +41,7 @@ class SequentialDataset(AtomicDataset):
 
     @staticmethod
     def label(config: Config, log: InteractionLog) -> np.ndarray:
-        """Return the split label (int8) of every row; the first row of each user is history.
+        """Return the split label (int8) of every row. The first row of each user is ``HISTORY``: no example's target.
 
         The examples of each user, or of all users together, are split in the order of time.
 
@@ -67,7 +67,10 @@ class SequentialDataset(AtomicDataset):
     # --- which examples there are --------------------------------------------------------------------------------
 
     def still_examples(self, examples: np.ndarray) -> np.ndarray:
-        """Return the examples (int64) among the given ones whose target and any row before it are retained."""
+        """Return those of ``examples`` (int64, target rows) that still exist after forgetting, in their order.
+
+        The target must be retained, and so must at least one earlier row of the same user.
+        """
         examples = examples[~self.forgotten[examples]]
         exists = ~self.forgotten[examples - 1]  # a target is never the first row of its user
         doubtful = examples[~exists]
@@ -81,7 +84,10 @@ class SequentialDataset(AtomicDataset):
         return self.still_examples(super().train_examples())
 
     def examples_touching(self, rows: np.ndarray) -> np.ndarray:
-        """Return the retained training examples (int64) whose target or prefix contains any of the log rows (int64)."""
+        """Return the target rows (int64) of the retained training examples that contain any of the log rows (int64).
+
+        An example contains its target and its prefix (the items before it, at most ``MAX_ITEM_LIST_LENGTH``).
+        """
         log = self.log
         users = distinct(log.user[rows])
         kept, user_of_kept = self._retained(users)
@@ -106,12 +112,12 @@ class SequentialDataset(AtomicDataset):
     # --- sequences -----------------------------------------------------------------------------------------------
 
     def collate(self, examples: np.ndarray) -> Interaction:
-        """Return the batch of examples (int64 [n]) under the current mask, in RecBole's fields.
+        """Return the batch of examples (int64 [n], target rows) as they are after forgetting, in RecBole's fields.
 
-        These are the user, the target item, the prefix ``item_id_list`` (int64 [n, width], oldest item first, padded
-        with 0 on the right) and its length ``item_length``. For a model whose class sets ``trims``, the width is the
-        length of the longest prefix. For any other model it is ``MAX_ITEM_LIST_LENGTH``. Such a model also gets the
-        log's further columns: the target's values, and those of the prefix as ``<column>_list``.
+        The fields are the user, the target item, the items before it ``item_id_list`` (int64 [n, width], oldest first,
+        padded with 0 on the right) and their number ``item_length``. For a model whose class sets ``trims``, the width
+        is the length of the longest list in the batch. For any other model the width is ``MAX_ITEM_LIST_LENGTH``, and
+        the batch also has the log's further columns: the target's values, and ``<column>_list`` for the items before.
         """
         log = self.log
         rows, lengths = self.windows(examples)
@@ -126,13 +132,13 @@ class SequentialDataset(AtomicDataset):
         return found if self.transform is None else self.transform(self, found)
 
     def windows(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the log rows of the prefixes of some targets (int64 [n]), and the prefixes' lengths.
+        """Return the log rows of the items before each target (int64 [n], target rows), and their numbers.
 
-        This takes time proportional to the batch. Only for users with a forgotten row among the last
-        ``MAX_ITEM_LIST_LENGTH`` rows before a target are the retained rows searched.
+        These are the last ``MAX_ITEM_LIST_LENGTH`` retained rows before the target. The time is proportional to the
+        batch; only where one of the last ``MAX_ITEM_LIST_LENGTH`` rows is forgotten are older rows searched.
 
         Returns:
-            Log rows int64 [n, length of the longest], oldest first, padded with -1 on the right; and lengths int64 [n].
+            Log rows int64 [n, longest], oldest first, padded with -1 on the right; and the number of rows, int64 [n].
         """
         first = self.log.offsets[self.log.user[targets]]
         lengths = np.minimum(targets - first, self.max_length)
@@ -154,7 +160,7 @@ class SequentialDataset(AtomicDataset):
         return rows, self.log.user[rows]
 
     def _closed_up(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the retained log rows of the targets' users, without gaps, and where to find each target's sequence.
+        """Return the retained log rows of the targets' users, one user after the other, and the targets' places there.
 
         Returns:
             Three int64 arrays: the retained rows, followed by -1; and for each target the index in this array of the
@@ -167,23 +173,23 @@ class SequentialDataset(AtomicDataset):
     # --- evaluation ----------------------------------------------------------------------------------------------
 
     def questions(self, split: str) -> EvalRows:
-        """Return one evaluation row for each retained target of ``split`` with a retained row before it.
+        """Return one evaluation row (ranking) for each retained target of ``split`` with a retained row before it.
 
-        The other retained targets are counted in ``n_skipped``. All items are candidates, because users return to known
-        items.
+        The other retained targets are counted in ``n_skipped``. All items are candidates, also those that the user
+        already has, because users return to known items.
         """
         targets = np.flatnonzero((self.log.split == SPLITS[split]) & ~self.forgotten)
         kept = self.still_examples(targets)
         return self._questions(kept, len(targets) - len(kept))
 
     def labelled(self, rows: EvalRows, split: str) -> Labelled:
-        """Return the target item of each evaluation row with its binary label."""
+        """Return the target item of each evaluation row (ranking) with its binary label."""
         return Labelled.of(self, rows.number, rows.positives)
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
-        """Return an evaluation row for the last test example of each user (int64 ids), as ERASE does.
+        """Return an evaluation row (ranking) for the last retained test example of each user (int64 ids), as in ERASE.
 
-        Users without a test example are counted in ``n_skipped``.
+        Users without a retained test example are counted in ``n_skipped``.
         """
         rows = self.log.rows_of(users)
         rows = self.still_examples(rows[self.log.split[rows] == SPLITS["test"]])
@@ -191,7 +197,7 @@ class SequentialDataset(AtomicDataset):
         return self._questions(rows[last], len(users) - int(last.sum()))
 
     def _questions(self, targets: np.ndarray, n_skipped: int) -> EvalRows:
-        """Return an evaluation row for each target (int64), under a copy of the current mask."""
+        """Return an evaluation row for each target row (int64); rows forgotten later do not change the result."""
         n = len(targets)
         positives = Ragged(self.log.item[targets], np.arange(n + 1))
         history = Ragged(np.empty(0, dtype=np.int64), np.zeros(n + 1, dtype=np.int64))

@@ -22,7 +22,7 @@ def shown_columns(config: Config, log: InteractionLog) -> dict[str, np.ndarray]:
 
     A missing number becomes the mean of its column. The setting ``threshold``, such as ``{rating: 4}``, adds the label
     column (float32): 1 where the number is at least the threshold, else 0. ``normalize_all`` and ``normalize_field``
-    scale numbers to [0, 1]. A column that none of this changes is the log's own array.
+    scale numbers to [0, 1]. A column without such changes is the log's own array, not a copy.
 
     Raises:
         UserError: ``threshold`` names several columns.
@@ -42,6 +42,7 @@ def filled(values: np.ndarray) -> np.ndarray:
 
 
 def _label(config: Config, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return a dict with the label column that the setting ``threshold`` defines; an empty dict if there is none."""
     threshold = config.get("threshold")
     if not isinstance(threshold, dict):
         return {}

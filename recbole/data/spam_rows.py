@@ -56,6 +56,7 @@ def _tokens(log: InteractionLog, side: str) -> pa.Array:
 
 
 def _refuse_known_users(clean: InteractionLog, spam: InteractionLog, path: str | Path) -> None:
+    """Raise a UserError if a user (or session) of the spam is also in the clean log."""
     tokens = _tokens(spam, "user").to_pylist()
     known = np.flatnonzero(clean.vocabulary["user"].ids(tokens) >= 0)
     if len(known):
@@ -66,7 +67,11 @@ def _refuse_known_users(clean: InteractionLog, spam: InteractionLog, path: str |
 
 
 def _items(clean: InteractionLog, spam: InteractionLog, path: str | Path) -> np.ndarray:
-    """Return the clean log's id of each spam row's item, int64 [len(spam)]."""
+    """Return for each spam row the id that its item has in the clean log, int64 [len(spam)].
+
+    Raises:
+        UserError: an item is not in the clean log.
+    """
     tokens = _tokens(spam, "item").to_pylist()
     ids = clean.vocabulary["item"].ids(tokens)
     unknown = np.flatnonzero(ids <= 0)
@@ -79,7 +84,7 @@ def _items(clean: InteractionLog, spam: InteractionLog, path: str | Path) -> np.
 
 
 def _extended(clean: InteractionLog, spam: InteractionLog, name: str) -> tuple[Vocabulary, np.ndarray]:
-    """Return the vocabulary of a token column, extended by the spam's tokens, and the spam rows' ids in it."""
+    """Extend the clean vocabulary of a token column by the spam's tokens; return it and the ids of the spam rows."""
     tokens = _tokens(spam, name)
     new = tokens.filter(clean.vocabulary[name].ids(tokens.to_pylist()) < 0)
     both = clean.vocabulary[name].extended(new)

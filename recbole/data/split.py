@@ -9,6 +9,8 @@ import numpy.typing as npt
 from recbole.utils import UserError
 
 HISTORY, TRAIN, VALID, TEST = -1, 0, 1, 2
+"""Split labels. A row labelled ``HISTORY`` is the target of no example; it only belongs to the inputs of others."""
+
 SPLITS = {"train": TRAIN, "valid": VALID, "test": TEST}
 
 
@@ -16,7 +18,7 @@ def split_labels(sizes: npt.ArrayLike, how: Mapping[str, Any]) -> np.ndarray:
     """Return the split label of each example. Each group is split separately, in the order of its examples.
 
     Args:
-        sizes: int array [groups], number of examples in each group (a user, or one group for all).
+        sizes: int array [groups], number of examples in each group (a group is one user, or all users together).
         how: ``{"RS": [train, valid, test]}`` or ``{"LS": "valid_and_test" | "valid_only" | "test_only"}``, as checked
             by :class:`~recbole.config.Config`.
 
@@ -30,10 +32,10 @@ def split_labels(sizes: npt.ArrayLike, how: Mapping[str, Any]) -> np.ndarray:
 
 
 def _ratio_sizes(sizes: np.ndarray, ratios: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of validation and of test examples of each group, rounded as in RecBole.
+    """Return the numbers of validation and of test examples of each group (int64 [groups] each), rounded as in RecBole.
 
-    They are rounded down. If a share amounts to less than one example, it still gets one, as long as at least one
-    remains for training.
+    Numbers are rounded down. If a share above 0 amounts to less than one example, it still gets one, as long as at
+    least one remains for training.
     """
     shares = [ratio / sum(ratios) for ratio in ratios]
     valid, test = (np.floor(share * sizes).astype(np.int64) for share in shares[1:])
@@ -47,9 +49,10 @@ def _ratio_sizes(sizes: np.ndarray, ratios: Sequence[float]) -> tuple[np.ndarray
 
 
 def _leave_one_out_sizes(sizes: np.ndarray, mode: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of validation and of test examples of each group, each 0 or 1.
+    """Return the numbers of validation and of test examples of each group (int64 [groups] each), each 0 or 1.
 
-    The last example of a group is for test and the one before it for validation; the first is always for training.
+    With ``valid_and_test``, the last example of a group is for test and the one before it for validation. With
+    ``valid_only`` or ``test_only``, the last example is for that split. The first is always for training.
     """
     if mode == "valid_and_test":
         return (sizes > 2).astype(np.int64), (sizes > 1).astype(np.int64)
@@ -58,7 +61,7 @@ def _leave_one_out_sizes(sizes: np.ndarray, mode: str) -> tuple[np.ndarray, np.n
 
 
 def order_key(order: str, time: np.ndarray | None, n_rows: int, seed: SupportsInt) -> np.ndarray:
-    """Return the sort keys [n_rows] by which rows are stably sorted before they are split.
+    """Return the numbers [n_rows] by which rows are stably sorted before they are split.
 
     Args:
         order: ``"TO"`` to sort by time, ``"RO"`` for RecBole's shuffle: ``torch.randperm`` with the run's seed.

@@ -22,7 +22,7 @@ _FILTERS = {
     **dict.fromkeys(("rm_dup_inter", "val_interval")),
     **dict.fromkeys(("user_inter_num_interval", "item_inter_num_interval"), "[0,inf)"),
 }
-"""Dict from the settings of the filters, which do not apply to such files (as in RecBole), to their neutral value."""
+"""The filters that ``benchmark_filename`` switches off, as in RecBole: setting to the value that filters nothing."""
 
 
 def split_files(config: Config) -> dict[Path, int] | None:
@@ -50,11 +50,11 @@ def split_files(config: Config) -> dict[Path, int] | None:
 
 
 def joined(tables: Mapping[Path, pa.Table], labels: list[int]) -> tuple[pa.Table, np.ndarray]:
-    """Return one table with the rows of all files, and the split label of each row (int8 [rows]).
+    """Concatenate the tables of all files; return one table and the split label of each of its rows (int8 [rows]).
 
     Args:
         tables: dict from a file's path to its content.
-        labels: the split label of each file, in the order of ``tables``.
+        labels: the split label (``TRAIN``, ``VALID`` or ``TEST``) of each file, in the order of ``tables``.
 
     Raises:
         UserError: the files have different columns, or the training or test file has no rows.
@@ -80,6 +80,6 @@ def joined(tables: Mapping[Path, pa.Table], labels: list[int]) -> tuple[pa.Table
 
 
 def _decoded(table: pa.Table) -> pa.Table:
-    """Return a table with dictionary columns converted to strings, as Arrow's reader returns either for text."""
+    """Return a table with strings in place of dictionary-encoded columns: Arrow's reader returns either for text."""
     kinds = [pa.string() if pa.types.is_dictionary(kind) else kind for kind in table.schema.types]
     return table.cast(pa.schema(list(zip(table.column_names, kinds, strict=True))))

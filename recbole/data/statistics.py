@@ -19,7 +19,10 @@ _SEQUENCES = (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ)
 
 
 class Statistics(ABC):
-    """The attributes and methods of RecBole's ``Dataset`` about fields and counts. Counts cover :attr:`shown_rows`."""
+    """The attributes and methods of RecBole's ``Dataset`` about fields and counts.
+
+    Counts cover the interactions in :attr:`shown_rows`, which usually are the training rows that are not forgotten.
+    """
 
     config: Config
     log: InteractionLog
@@ -39,7 +42,7 @@ class Statistics(ABC):
     @property
     @abstractmethod
     def shown_rows(self) -> np.ndarray:
-        """The log rows that the statistics count, int64."""
+        """Indices of the log's rows (interactions) that the statistics count, int64."""
 
     @property
     @abstractmethod
@@ -54,11 +57,11 @@ class Statistics(ABC):
 
     @property
     def inter_num(self) -> int:
-        """Number of counted interactions."""
+        """Number of interactions in :attr:`shown_rows`."""
         return len(self.shown_rows)
 
     def counter(self, field: str) -> Counter[int]:
-        """Return a Counter from each id in a token column of the interactions to its number of rows.
+        """Count the interactions of each id in a token column; return a Counter from the id to the number of rows.
 
         Args:
             field: the user id field, the item id field or another token column.
@@ -107,7 +110,7 @@ class Statistics(ABC):
 
     @property
     def field2source(self) -> dict[str, FeatureSource]:
-        """Dict from field name to :class:`FeatureSource`: the file it is read from, or its role as user or item id."""
+        """Dict from field name to :class:`FeatureSource`: the file with the field, or its role as user or item id."""
         sides = ((FeatureSource.USER, "user"), (FeatureSource.ITEM, "item"))
         tables = [(source, self.log.features[side]) for source, side in sides if side in self.log.features]
         found = {name: source for source, table in tables for name in table.column_names}

@@ -37,7 +37,7 @@ def read_table(
         config: reads ``field_separator``, ``seq_separator`` and ``bad_lines``. With ``bad_lines: leave_out``, extra
             values are cut off and rows of an ``.inter`` file without a user or an item are dropped, with a warning.
         fields: dict from ``"user"``, ``"item"`` and ``"time"`` to the name of their column.
-        sides: which of ``"user"`` and ``"item"`` the file must have as a token column.
+        sides: which of the columns ``"user"`` and ``"item"`` the file must have, with the type token.
 
     Raises:
         UserError: the file or a column is missing, a line is malformed, or a row of an ``.inter`` file has no user or
@@ -67,7 +67,7 @@ def read_table(
 
 
 def _without_missing(path: Path, table: pa.Table, columns: Iterable[str]) -> pa.Table:
-    """Return the rows that have a user and an item, and log a warning with the number of the others."""
+    """Return the rows with a value in all of ``columns``; log a warning with the number of rows that are dropped."""
     for column in columns:
         if missing := table[column].null_count:
             logger.warning("%s: %d rows without %s are dropped", path, missing, column)
@@ -76,7 +76,10 @@ def _without_missing(path: Path, table: pa.Table, columns: Iterable[str]) -> pa.
 
 
 def _refuse_missing(path: Path, table: pa.Table, column: str, key: str) -> None:
-    """Raise a UserError that names the first line without a user or item; RecBole drops such rows."""
+    """Raise a UserError if a row has no value in ``column`` (RecBole drops such rows), naming the first such line.
+
+    ``key`` is the setting with the column's name, such as ``USER_ID_FIELD``, for the message.
+    """
     missing = table[column].null_count
     if not missing:
         return
@@ -96,7 +99,8 @@ def _refuse_missing(path: Path, table: pa.Table, column: str, key: str) -> None:
 def read_features(config: Config, fields: Mapping[str, str]) -> dict[str, pa.Table]:
     """Read the feature files ``<dataset>.user`` and ``<dataset>.item``; rows without an id are left out.
 
-    The files that ``load_col`` names are read; if it is null, those that exist.
+    The files that ``load_col`` names are read; if it is null, those that exist. ``fields`` maps ``"user"`` and
+    ``"item"`` to the names of their id columns.
 
     Returns:
         Dict from ``"user"`` and ``"item"`` to the table of the file, for the files that were read.
@@ -122,10 +126,13 @@ def features_within(
     Args:
         features: the tables that :func:`read_features` returned.
         intervals: dict from a column's name to its interval, such as ``"[3,inf)"``.
-        loaded: names of the columns of the interactions. The caller applies the intervals of these columns.
+        loaded: names of the columns of the interactions. Intervals of these columns are not applied here.
+
+    Returns:
+        Dict like ``features``, with the rows that are kept.
 
     Raises:
-        UserError: a column is not loaded, or it holds tokens.
+        UserError: a column in ``intervals`` is loaded neither for interactions nor for features, or it holds tokens.
     """
     kept, columns = dict(features), set(loaded)
     for column, text in intervals.items():
@@ -160,7 +167,7 @@ def features_of(table: pa.Table, column: str, tokens: pa.Array, before: np.ndarr
 
 
 def without_lists(table: pa.Table) -> tuple[pa.Table, dict[str, pa.ListArray]]:
-    """Return a table of the columns that hold single values, and a dict from name to column of those with sequences."""
+    """Split a table by columns: return a table of those with single values, and a dict of those with sequences."""
     names = [name for name, kind in zip(table.column_names, table.schema.types, strict=True) if pa.types.is_list(kind)]
     lists = {name: table[name].combine_chunks() for name in names}
     return (table.drop_columns(names) if names else table), lists

@@ -1,6 +1,7 @@
 """64-bit hashes of tokens: SipHash-2-4 (J.-P. Aumasson, D. Bernstein, INDOCRYPT 2012) with a final mixing step.
 
-They equal those of ``pandas.util.hash_array``, which is not used because importing pandas takes a sixth of a second.
+The hashes equal those of ``pandas.util.hash_array``. That function is not used, because importing pandas takes a sixth
+of a second.
 """
 
 import numpy as np
@@ -57,7 +58,7 @@ def _bytes(tokens: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int6
 
 
 def _words(text: npt.NDArray[np.uint8], at: npt.NDArray[np.int64]) -> Words:
-    """Return the eight bytes from each position on as a little-endian number, uint64 [n]."""
+    """Return the eight bytes of ``text`` from each position in ``at`` on, as a little-endian number, uint64 [n]."""
     return text[at[:, None] + np.arange(_WORD)].view("<u8").ravel()
 
 
@@ -82,5 +83,5 @@ def _rounds(state: Words, n: int) -> None:
 
 
 def _turned(words: Words, by: int) -> Words:
-    """Return words with their bits rotated to the left."""
+    """Return words with their bits rotated to the left by ``by`` places."""
     return words << np.uint64(by) | words >> np.uint64(64 - by)

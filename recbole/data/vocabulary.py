@@ -16,7 +16,7 @@ PADDING = "[PAD]"
 
 
 class Vocabulary:
-    """The tokens of one kind, such as users, and their ids. Id 0 is the padding ``[PAD]``; tokens have ids from 1 on.
+    """The tokens of one field, such as users, and their ids. Id 0 is the padding ``[PAD]``; tokens have ids from 1 on.
 
     Args:
         tokens: Arrow string array of distinct tokens, without the padding, in the order of their ids.
@@ -50,15 +50,16 @@ class Vocabulary:
 def number_tokens(
     codes: np.ndarray, dictionary: pa.Array, extra: pa.Array | None = None
 ) -> tuple[np.ndarray, Vocabulary]:
-    """Replace dictionary codes by ids in order of first appearance, as RecBole numbers its tokens.
+    """Map the tokens of a column to ids, numbered in the order in which they first appear in the column, as in RecBole.
 
     Args:
-        codes: int array [n], indices into ``dictionary``, in file order, without missing values.
-        dictionary: Arrow string array.
-        extra: Arrow string array of further tokens (of a ``.user`` or ``.item`` file), numbered after the others.
+        codes: int array [n], for each row of the column the index of its token in ``dictionary``; none is missing.
+        dictionary: Arrow string array of distinct tokens; those that no row has get no id.
+        extra: Arrow string array of tokens of a ``.user`` or ``.item`` file. Those that are not in the column are
+            numbered after the others.
 
     Returns:
-        ``(ids, vocabulary)``: int32 ids [n] from 1, and the :class:`Vocabulary`.
+        ``(ids, vocabulary)``: the id of each row's token, int32 [n] from 1, and the :class:`Vocabulary`.
 
     Raises:
         UserError: a token is ``[PAD]``, which is reserved for the padding.

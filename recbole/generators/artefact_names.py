@@ -1,39 +1,43 @@
-"""File names of item lists, forget sets and spam attacks, as in ERASE. All other modules take the names from here."""
+"""File names of lists of sensitive items, forget sets and spam attacks, as in ERASE. No other module defines them.
+
+A forget set is a file of the interactions that users request to forget.
+"""
 
 SENSITIVE_KINDS = ("asins", "products", "tracks")
 FORGET_SET_KINDS = {"CF": ("inter",), "SBR": ("inter",), "NBR": ("json", "pkl", "inter")}
-"""Dict from the task to the possible file extensions of its forget sets.
+"""Dict from the task to the possible file extensions of its forget sets, the preferred one first.
 
-The first is the preferred one. Forget sets of a `repeated_category` have the extension ``inter``.
+Forget sets of categories that `repeated_category` names always have the extension ``inter``.
 """
 
 REPEATED = 2
-"""The number of a user's baskets that must contain an item for the user to request it, in a `repeated_category`."""
+"""Minimum number of a user's baskets that must contain an item, if the category is one of `repeated_category`."""
 
 _OF_CATEGORY, _REPEATED_ENDING = "sensitive_category_", "_repeated"
 ATTACK, TARGET_STRATEGY = "bandwagon", "unpopular"
 
 
 def sensitive_method(category: str) -> str:
-    """Return the name of the selection method for a category of sensitive items."""
+    """Return the value of ``unlearning_sample_selection_method`` (part of file names) for a sensitive category."""
     return f"{_OF_CATEGORY}{category}"
 
 
 def category_of(method: str) -> str | None:
-    """Return the category in the name of a selection method, or ``None`` if it names none."""
+    """Return the category that a name from `sensitive_method` contains, or ``None`` for any other name."""
     return method.removeprefix(_OF_CATEGORY) if method.startswith(_OF_CATEGORY) else None
 
 
 def repeated_category(category: str) -> str:
-    """Return the name of the variant of a category in which users request only items in `REPEATED` of their baskets.
+    """Return the name of the variant of a category for items that users buy repeatedly.
 
-    The variant exists for next-basket recommendation (NBR) only. It has the same list of sensitive items.
+    In this variant, a user requests to forget only those sensitive items that are in at least `REPEATED` of the user's
+    baskets. It exists for next-basket recommendation (NBR) only, and has the same list of sensitive items.
     """
     return f"{category}{_REPEATED_ENDING}"
 
 
 def baskets_said(category: str, task_type: str) -> int:
-    """Return in how many of a user's baskets an item must be for the user to request its removal.
+    """Return the minimum number of a user's baskets that must contain an item, so that the user requests its removal.
 
     This is `REPEATED` if the task is NBR and the category is a variant named by `repeated_category`, otherwise 1.
     """
@@ -41,7 +45,15 @@ def baskets_said(category: str, task_type: str) -> int:
 
 
 def forget_set_name(dataset: str, method: str, seed: int, fraction: float, extension: str) -> str:
-    """Return the file name of a forget set, with the fraction as Python prints a float (``0.001``, ``1e-05``)."""
+    """Return the file name of a forget set.
+
+    Args:
+        dataset: the data set's name.
+        method: how interactions were selected, such as ``sensitive_category_horror`` (see `sensitive_method`).
+        seed: the seed of the random selection.
+        fraction: share of the interactions to forget, written as Python prints a float (``0.001``, ``1e-05``).
+        extension: file extension, with or without the dot.
+    """
     stem = f"{dataset}_unlearn_pairs_{method}_seed_{seed}_unlearning_fraction_{float(fraction)}"
     return f"{stem}.{extension.lstrip('.')}"
 
@@ -62,16 +74,22 @@ def sensitive_list_names(category: str) -> list[str]:
 
 
 def fraud_name(dataset: str, task_type: str, ratio: float, seed: int) -> str:
-    """Return the name of the file with the fake profiles of an attack: ``.inter`` for CF and SBR, ``.json`` for NBR.
+    """Return the name of the file with the fake users or sessions of an attack: ``.json`` for NBR, else ``.inter``.
 
     In CF the name contains ``sessions`` too. ERASE has no spam for CF, but its loader looks for this name.
+
+    Args:
+        dataset: the data set's name.
+        task_type: ``CF``, ``SBR`` or ``NBR``.
+        ratio: share of fake users (SBR: sessions) among all, written as Python prints a float (``0.01``).
+        seed: the attack's seed.
     """
     kind, extension = ("baskets", "json") if task_type == "NBR" else ("sessions", "inter")
     return f"{dataset}_fraud_{kind}_{_attack(ratio, seed)}.{extension}"
 
 
 def fraud_metadata_name(dataset: str, ratio: float, seed: int) -> str:
-    """Return the name of the metadata file of an attack; the ratio is written as Python prints a float (``0.01``)."""
+    """Return the name of the metadata file of an attack; the arguments are those of `fraud_name`."""
     return f"{dataset}_fraud_metadata_{_attack(ratio, seed)}.json"
 
 

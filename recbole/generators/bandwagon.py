@@ -18,14 +18,16 @@ from fractions import Fraction
 import numpy as np
 
 LEAST_LENGTH = 4
+"""The smallest number of items in a fake profile, and of baskets of a fake next-basket user."""
+
 LEAST_ITEMS = 15
-"""With this many items, the most popular fifth can fill the shortest profile without repetition."""
+"""The smallest number of items with which the most popular fifth can fill the shortest profile without repetition."""
 
 _FAR = 1e15  # NumPy's Poisson draws end at 9e18
 
 
 def n_fake(ratio: float, n_real: int) -> int:
-    """Return how many fake profiles are a share ``ratio`` of all profiles, real and fake together.
+    """Return the number of fake profiles that make up a share ``ratio`` of all profiles, real and fake together.
 
     The formula is ``ceil(r S / (1 - r))`` for ``S`` real profiles. It is computed exactly: with floats, 19 real
     profiles and a share of 0.05 would give 2 instead of 1.
@@ -52,7 +54,7 @@ def fifths(counts: np.ndarray, rank: np.ndarray, among: np.ndarray) -> tuple[np.
 
 
 def profile_lengths(generator: np.random.Generator, n: int, observed: np.ndarray, longest: int) -> np.ndarray:
-    """Draw the lengths of ``n`` profiles, int64 [n].
+    """Draw the lengths (numbers of items) of ``n`` fake profiles, int64 [n].
 
     ``clip(max(4, Poisson(lambda)), 4, longest)`` with a log-normal ``lambda`` of mean ``m = 0.8 mean(observed)`` and
     standard deviation ``s = std(observed)``: ``sigma^2 = ln(1 + s^2 / m^2)``, ``mu = ln m - sigma^2 / 2``.
@@ -61,7 +63,7 @@ def profile_lengths(generator: np.random.Generator, n: int, observed: np.ndarray
         generator: NumPy random generator.
         n: number of profiles.
         observed: int array, the lengths of the real profiles.
-        longest: the largest length; values below 4 count as 4.
+        longest: upper limit of the lengths; values below 4 count as 4.
     """
     mean = 0.8 * observed.mean()
     variance = math.log1p((observed.std() / mean) ** 2)
@@ -72,24 +74,25 @@ def profile_lengths(generator: np.random.Generator, n: int, observed: np.ndarray
 def baskets_per_user(generator: np.random.Generator, n: int, observed: np.ndarray) -> np.ndarray:
     """Draw the number of baskets of each of ``n`` fake users, int64 [n].
 
-    ``clip(max(4, int(N(0.8 A, 0.2 A))), 4, int(1.5 A))`` with ``A = max(4, int(mean(observed)))``.
+    ``clip(max(4, int(N(0.8 A, 0.2 A))), 4, int(1.5 A))`` with ``A = max(4, int(mean(observed)))``, where ``observed``
+    (int array) has the numbers of baskets of the real users.
     """
     usual = max(LEAST_LENGTH, int(observed.mean()))
     return np.clip(generator.normal(0.8 * usual, 0.2 * usual, n).astype(np.int64), LEAST_LENGTH, int(1.5 * usual))
 
 
 def basket_sizes(generator: np.random.Generator, n: int, observed: np.ndarray, largest: int) -> np.ndarray:
-    """Draw the sizes of ``n`` baskets, int64 [n].
+    """Draw the sizes (numbers of items) of ``n`` baskets, int64 [n].
 
-    ``clip(max(2, int(N(0.9 mean, std))), 2, int(0.8 max))`` with mean, std and max of ``observed``. No size exceeds
-    ``largest``, unless that is below 2.
+    ``clip(max(2, int(N(0.9 mean, std))), 2, int(0.8 max))`` with mean, std and max of ``observed`` (int array, the
+    sizes of the real baskets). No size exceeds ``largest``, except that every size is at least 2.
     """
     drawn = generator.normal(0.9 * observed.mean(), observed.std(), n).astype(np.int64)
     return np.clip(drawn, 2, max(2, min(int(0.8 * observed.max()), largest)))
 
 
 def target_slots(generator: np.random.Generator, lengths: np.ndarray, n_targets: int) -> np.ndarray:
-    """Choose the positions of the targets in each profile, never the first or the last.
+    """Draw the positions of the targets (promoted items) in each profile, never the first or the last.
 
     Each position is drawn uniformly from ``[max(1, 0.2 L), max(2, 0.9 L))``, rounded down, where L is the profile's
     length. A profile has two positions if L is at least 6, and otherwise one. It also has only one if both draws are
@@ -98,7 +101,7 @@ def target_slots(generator: np.random.Generator, lengths: np.ndarray, n_targets:
     Args:
         generator: NumPy random generator.
         lengths: int64 [profiles], number of rows of each profile.
-        n_targets: number of target items.
+        n_targets: number of promoted items of the attack.
 
     Returns:
         bool [rows], True where a row holds a target.
@@ -112,13 +115,14 @@ def target_slots(generator: np.random.Generator, lengths: np.ndarray, n_targets:
 
 
 def leading_slots(lengths: np.ndarray, n_targets: int) -> np.ndarray:
-    """Choose the positions of the targets in each basket: the first two rows if it has 5 items or more, else the first.
+    """Return the positions of the targets (promoted items) in each basket: its first row, or its first two rows.
 
-    If there is only one target item, it is always the first row. The caller shuffles the baskets later.
+    There are two if the basket has 5 items or more and the attack has more than one target. The caller shuffles the
+    rows of each basket later.
 
     Args:
         lengths: int64 [baskets], number of rows of each basket.
-        n_targets: number of target items.
+        n_targets: number of promoted items of the attack.
 
     Returns:
         bool [rows], True where a row holds a target.
@@ -139,8 +143,8 @@ def fill(
 
     Args:
         generator: NumPy random generator.
-        lengths: int64 [profiles], number of rows of each profile.
-        slots: bool [rows], True where a row holds a target; at most two per profile.
+        lengths: int64 [profiles], number of rows of each profile (in next-basket data: of each basket).
+        slots: bool [rows], True where a row holds a target (promoted item); one or two per profile.
         targets: int64, the target items.
         popular: int64, the filler items.
         distinct: whether an item may occur only once in a profile.
@@ -179,8 +183,8 @@ def _draw(generator: np.random.Generator, sizes: np.ndarray, pool: int) -> np.nd
 def draw_distinct(generator: np.random.Generator, sizes: np.ndarray, pool: int) -> np.ndarray:
     """Draw ``sizes[i]`` different numbers below ``pool`` for each group ``i``, uniformly, in random order.
 
-    In general, numbers that a group already has are drawn again. A group that needs more than a quarter of the pool
-    gets the first numbers of a shuffled pool instead.
+    A group that needs more than a quarter of the pool gets the first numbers of a shuffled pool. For any other group,
+    numbers are drawn one by one, and a number that the group already has is drawn again.
 
     Args:
         generator: NumPy random generator.
@@ -205,7 +209,7 @@ def draw_distinct(generator: np.random.Generator, sizes: np.ndarray, pool: int) 
 
 
 def shuffled_order(generator: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
-    """Return row indices (int64 [rows]) that shuffle the rows within each profile."""
+    """Return row indices (int64 [rows]) that shuffle the rows of each profile and keep the order of the profiles."""
     owner = np.repeat(np.arange(len(lengths)), lengths)
     return np.lexsort((generator.random(len(owner)), owner))
 
@@ -227,10 +231,10 @@ class ProfileClock:
 
     @classmethod
     def of(cls, owner: np.ndarray, time: np.ndarray) -> "ProfileClock":
-        """Compute the statistics of a log.
+        """Compute the statistics of a log with n rows.
 
         Args:
-            owner: int [n], the profile of each row, in any order.
+            owner: int [n], the number of each row's profile; rows may be in any order.
             time: int64 or float64 [n], the time of each row.
         """
         order = np.lexsort((time, owner))

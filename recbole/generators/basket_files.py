@@ -38,10 +38,13 @@ def build_baskets(user: np.ndarray, basket: np.ndarray, item: np.ndarray, *when:
 
 
 def first_stranger(user: np.ndarray, basket: np.ndarray) -> int | None:
-    """Return the index of the first row whose basket has another user in an earlier row, or None if there is none.
+    """Find a basket with two users: return the first row whose user differs from that of its basket's first row.
 
     Args:
-        user, basket: int64 arrays [n].
+        user, basket: int64 arrays [n], the numbers of each row's user and basket.
+
+    Returns:
+        The index of the row; None if every basket has a single user.
     """
     _, first, code = np.unique(basket, return_index=True, return_inverse=True)
     strangers = np.flatnonzero(user != user[first][code])
@@ -49,7 +52,11 @@ def first_stranger(user: np.ndarray, basket: np.ndarray) -> int | None:
 
 
 def keep_frequent(baskets: Baskets, n: int) -> Baskets:
-    """Return the baskets without the items that are fewer than ``n`` times in baskets other than a user's last one."""
+    """Remove all items that occur fewer than ``n`` times, counted over all users but without each user's last basket.
+
+    If an item is twice in a basket, both occurrences count. Rare items are removed from last baskets too. Baskets that
+    become empty are dropped, and so are users without any basket left.
+    """
     last = np.cumsum(baskets.baskets_per_user) - 1
     history = ~np.isin(baskets.basket, last)
     items, code = np.unique(baskets.items, return_inverse=True)
@@ -63,7 +70,7 @@ def of_users(baskets: Baskets, chosen: np.ndarray) -> Baskets:
 
 
 def item_tokens(baskets: Baskets) -> pa.Array:
-    """Return the distinct items of the baskets as an Arrow string array."""
+    """Return the distinct items of the baskets as an Arrow string array, in ascending order of their numbers."""
     return pa.array(np.unique(baskets.items)).cast(pa.string())
 
 

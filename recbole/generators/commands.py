@@ -49,20 +49,24 @@ def making_command(config: Config, task_type: str, **flags: Any) -> str:
 
 
 def _needs_files(config: Config) -> bool:
-    """Return whether a configuration file sets columns or separators to other values than the packaged ones."""
+    """Return whether a configuration file of the run sets column names, the separator or the file of baskets.
+
+    Values that equal the data set's packaged settings do not count, because make_forget_set.py uses those anyway.
+    """
     known, _ = merge(packaged_layers("", config["dataset"])[0])  # without a model
     return any(config.source(key) in config.files and config[key] != known.get(key) for key in _FORM)
 
 
 def own_filters(config: Config, task_type: str) -> dict[str, Any]:
-    """Return the run's filter settings for which make_forget_set.py has flags, as a dict from name to value."""
+    """Return the run's filters of users and items that make_forget_set.py has flags for: dict from setting to value."""
     return {key: EVERYTHING if config[key] is None else config[key] for key in USUAL_FILTERS[task_type]}
 
 
 def filter_flags(config: Config, task_type: str) -> dict[str, Any]:
-    """Return the settings of `own_filters` that the command of `making_command` must include: those not at the default.
+    """Return the filters of users and items that the command from `making_command` must contain as flags.
 
-    If the command includes the run's configuration files, all of them are returned.
+    These are the filters of `own_filters` that differ from the defaults of make_forget_set.py. If the command contains
+    the run's configuration files, which may change the defaults, these are all of them.
     """
     usual, files = USUAL_FILTERS[task_type], _needs_files(config)
     own = own_filters(config, task_type)

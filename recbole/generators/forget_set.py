@@ -1,10 +1,11 @@
 """Forget sets: which users request the removal of which interactions with sensitive items.
 
-The users who interacted with sensitive items are shuffled. One after the other requests that all these interactions be
-forgotten, until the given fraction of the log is reached. Rules, names and contents of the files follow ERASE
-(Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341), with two differences. ERASE by default ignores
-interactions with ratings below a threshold. And in ERASE all next-basket categories share one random stream, so that
-leaving out a category changes the others; here every set is drawn independently.
+The users who interacted with sensitive items are shuffled. One after the other requests to forget all of the user's
+interactions with these items, until the given fraction of the log is reached. Rules, names and contents of the files
+follow ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341), with two differences. ERASE by default
+ignores interactions with ratings below a threshold; here ratings are ignored by default. And in ERASE all next-basket
+categories share one random stream, so that leaving out a category changes the others; here every set is drawn
+independently.
 """
 
 import random
@@ -19,6 +20,7 @@ from recbole.generators.raw_log import RawBaskets, RawInteractions
 from recbole.utils import UserError
 
 RULES = {"CF": "A", "SBR": "B", "NBR": "B"}
+"""Dict from the task to the rule of `choose` that is used by default, as in ERASE."""
 
 
 def choose(
@@ -29,18 +31,18 @@ def choose(
     rule: str = "A",
     n_total: int | None = None,
 ) -> np.ndarray:
-    """Choose the rows of a forget set.
+    """Draw the rows (interactions) of a forget set.
 
     Users are ordered by their first sensitive row and then shuffled by ``random.Random(seed)``. They are taken one
     after the other, each with all of their sensitive rows, until there are ``T = int(n_total * fraction)`` rows (or all
-    sensitive rows, if there are fewer). The last user may exceed ``T``. With rule ``A`` this user is taken only if the
-    number of rows is then strictly closer to ``T`` than without the user; with rule ``B`` always. With ``T = 0``, rule
-    A takes nobody and rule B the first user. For the same seed, the set of a smaller fraction is part of the set of a
-    larger one.
+    sensitive rows, if there are fewer). The last user may bring the number of rows above ``T``. With rule ``A`` this
+    user is taken only if the number of rows is then strictly closer to ``T`` than without the user; with rule ``B``
+    always. With ``T = 0``, rule A takes nobody and rule B the first user. For the same seed, the set of a smaller
+    fraction is part of the set of a larger one.
 
     Args:
         users: int array [n], the user of each row, in file order.
-        items_sensitive: bool array [n], whether a row may be requested to be forgotten.
+        items_sensitive: bool array [n], whether a row is sensitive, so that its user may request to forget it.
         seed: any int.
         fraction: share of the log that is to be forgotten, from 0 to 1.
         rule: ``A`` or ``B``.
@@ -88,11 +90,11 @@ def _how_many(sizes: np.ndarray, wanted: int, rule: str) -> int:
 def generate(
     log: RawInteractions | RawBaskets, sensitive: np.ndarray, path: str | Path, seed: int, fraction: float, rule: str
 ) -> dict[str, Any]:
-    """Draw a forget set and write it.
+    """Draw a forget set (rows of a log that users request to forget) and write it.
 
     Args:
         log: the log to draw from.
-        sensitive: bool array [n], from ``log.sensitive(items)``.
+        sensitive: bool array [n], whether each row may be drawn, from ``log.sensitive(items)``.
         path: the file to write, see `recbole.generators.artefact_names.forget_set_name`.
         seed: any int.
         fraction: share of the log to forget, from 0 to 1.

@@ -41,7 +41,7 @@ _LARGEST = 2**53  # larger integers are not exact in double precision
 
 @dataclass(frozen=True)
 class Fakes(ABC):
-    """Fake profiles of an attack.
+    """The fake profiles (users or sessions) of a spam attack.
 
     Attributes:
         n: number of profiles.
@@ -93,7 +93,7 @@ class FakeBaskets(Fakes):
 
 
 class CleanInteractions:
-    """The unfiltered interactions of an ``.inter`` file (CF, SBR), which fake profiles imitate.
+    """The unfiltered interactions of an ``.inter`` file, which fake profiles (CF: users, SBR: sessions) imitate.
 
     Attributes:
         path: the file.
@@ -155,6 +155,11 @@ class CleanInteractions:
         self._measure(table)
 
     def _measure(self, table: pa.Table) -> None:
+        """Set the attributes that describe the log, from the columns that were read.
+
+        Raises:
+            UserError: the file has no interactions, or too few items pass the filters.
+        """
         if not self.n_rows:
             raise UserError(f"{self.path}: the file holds no interactions")
         items = table[self._item].combine_chunks().dictionary_encode()
@@ -203,8 +208,8 @@ class _Ratings:
 
     Attributes:
         values: ratings [n]; item ``i`` has ``values[starts[i]:starts[i] + counts[i]]``.
-        starts: int64 [items].
-        counts: int64 [items].
+        starts: int64 [items], index in ``values`` of each item's first rating.
+        counts: int64 [items], number of ratings of each item.
     """
 
     values: np.ndarray
@@ -217,7 +222,10 @@ class _Ratings:
         return cls(rating[np.argsort(item, kind="stable")], np.cumsum(counts) - counts, counts)
 
     def draw(self, generator: np.random.Generator, items: np.ndarray, is_target: np.ndarray) -> np.ndarray:
-        """Draw a rating for each row: the highest in the log for a target, one that the item received for a filler."""
+        """Draw a rating for each row of the fake profiles.
+
+        A promoted item (``is_target``) gets the highest rating in the log, any other item a rating that it received.
+        """
         some = self.values[self.starts[items] + generator.integers(self.counts[items])]
         return np.where(is_target, self.values.max(), some)
 
@@ -226,8 +234,8 @@ class CleanBaskets:
     """The baskets of all users of a next-basket file, which fake users imitate.
 
     An item occurs at most once in a basket, as in training; in ERASE it may be repeated in a fake basket. As in ERASE,
-    users with too few baskets for training are counted and imitated too. Items that only such users have are neither
-    targets nor fillers.
+    users with too few baskets for training are counted and imitated too. Items that only such users have occur in no
+    fake basket.
 
     The attributes are those of `CleanInteractions`; ``n_rows`` counts the items in all baskets.
     """
@@ -268,7 +276,7 @@ class CleanBaskets:
 
 
 def same_filter(key: str, one: Any, other: Any) -> bool:
-    """Return whether two values of a filter setting are equivalent, such as ``[5,inf)`` and ``[5, inf)``."""
+    """Return whether two values of the filter setting ``key`` are equivalent, such as ``[5,inf)`` and ``[5, inf)``."""
     with suppress(UserError):
         return one == other or parse_intervals(one, key) == parse_intervals(other, key)
     return False  # they differ, and one is not an interval
@@ -318,7 +326,7 @@ def _fifths(
     Args:
         path: the file, for the message.
         counts: int [items], number of rows of each item.
-        rank: int [items], the order of equally popular items.
+        rank: int [items]; among equally popular items, the one with the smaller rank counts as more popular.
         kept: bool [items], whether an item passes the filters.
         filters: text that names the filters, for the message.
 

@@ -30,9 +30,10 @@ def order_requests(tokens: Iterable[str]) -> list[str]:
 
 
 def token_rank(tokens: pa.Array) -> np.ndarray:
-    """Return the index (int64 [n]) of each token in the sorted order of all ``tokens``.
+    """Return the index (int64 [n]) that each of n distinct tokens has when all are sorted.
 
-    The order is that of :func:`order_requests`: as integers if all are, else by UTF-8 bytes.
+    The order is that of :func:`order_requests`: by integer value if all tokens are decimal integers of at most 18
+    digits without a leading zero, else by UTF-8 bytes.
     """
     whole = pc.all(pc.match_substring_regex(tokens, _WHOLE_INT64)).as_py()
     order = pc.array_sort_indices(pc.cast(tokens, pa.int64()) if whole else tokens).to_numpy()

@@ -1,6 +1,6 @@
-"""Unfiltered logs as they are in their files: which rows users may request to forget, and copies of these rows.
+"""Read unfiltered logs from their files, find the rows that users may request to forget, and write these rows.
 
-`read_filled` reads columns of such files and checks that no value is missing.
+`read_filled` reads columns of an atomic file and checks that no value is missing.
 """
 
 import json
@@ -49,8 +49,8 @@ class RawInteractions:
             path: the file.
             user_field, item_field, rating_field: names of the columns.
             separator: the character between columns.
-            min_sensitive: users with fewer sensitive rows make no request.
-            min_remaining: users with fewer rows besides the sensitive ones make no request.
+            min_sensitive: users with fewer sensitive rows (see :meth:`sensitive`) make no request.
+            min_remaining: users with fewer rows that are not sensitive make no request.
 
         Raises:
             UserError: the file cannot be read, a column is missing, or a row has no user or no item.
@@ -66,10 +66,11 @@ class RawInteractions:
         self._least = min_sensitive, min_remaining
 
     def sensitive(self, items: Iterable[str], rating_threshold: float | None = None) -> np.ndarray:
-        """Return which rows may be requested to be forgotten, bool [n].
+        """Return which rows users may request to forget, bool [n].
 
-        These are the rows whose item is in ``items``, whose rating is at least ``rating_threshold`` (None for any
-        rating), and whose user has enough sensitive and enough other rows.
+        A row is sensitive if its item is in ``items`` (tokens) and its rating is at least ``rating_threshold`` (None
+        for any rating). Returned are the sensitive rows of users who have enough of them (``min_sensitive``) and enough
+        other rows (``min_remaining``).
 
         Raises:
             UserError: a threshold is given, and the file has no ratings.
@@ -77,7 +78,10 @@ class RawInteractions:
         rows = _listed(self.items, items)
         if rating_threshold is not None:
             if self._ratings is None:
-                raise UserError(f"{self.path} has no ratings, which a rating threshold of {rating_threshold} needs")
+                raise UserError(
+                    f"{self.path} has no ratings, which a rating threshold of {rating_threshold} needs; "
+                    "leave out --rating_threshold"
+                )
             rows = rows & (self._ratings >= rating_threshold)
         n_users = self.users.max(initial=-1) + 1
         requested = np.bincount(self.users[rows], minlength=n_users)
@@ -86,7 +90,7 @@ class RawInteractions:
         return rows & ((requested >= min_sensitive) & (others >= min_remaining))[self.users]
 
     def write(self, path: str | Path, rows: np.ndarray) -> None:
-        """Write the header and the given rows (int64 indices), with the same text as in the log, and LF line ends."""
+        """Write the header and the given rows (int64 indices) to ``path``, with the log's own text and LF line ends."""
         starts, ends = self._lines
         with open(self.path, "rb") as source, atomic_write(path, "wb") as file:
             file.write(source.readline().removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n") + b"\n")
@@ -111,9 +115,9 @@ class RawInteractions:
 
 
 class RawBaskets:
-    """The unfiltered baskets of a next-basket file, ``{user: [[item, …], …]}`` (NBR), one row per item in a basket.
+    """The baskets of a next-basket file, ``{user: [[item, …], …]}`` (NBR), as rows, one for each item in a basket.
 
-    Empty baskets are dropped, then users with fewer than ``min_baskets``.
+    Empty baskets are dropped, then users with fewer than ``min_baskets`` baskets. Repeated items in a basket are kept.
 
     Attributes:
         users: int array [n], index in ``tokens`` of each row's user.
@@ -138,9 +142,9 @@ class RawBaskets:
         Args:
             path: the file.
             min_baskets: users with fewer baskets are left out, and so are requests that would leave a user fewer.
-            in_baskets: a user requests only items that are in at least this many of the user's baskets.
-            user_field, item_field, separator: column names and separator of the forget set, which is a file of pairs if
-                ``in_baskets`` is above 1.
+            in_baskets: minimum number of a user's baskets that must contain an item, so that the user requests it.
+            user_field, item_field, separator: column names and separator of the forget set that :meth:`write` writes if
+                ``in_baskets`` is above 1 (a file of user-item pairs).
 
         Raises:
             UserError: the file cannot be read or is malformed.
@@ -156,17 +160,19 @@ class RawBaskets:
         self.n_total = len(self.items)
 
     def sensitive(self, items: Iterable[str], rating_threshold: float | None = None) -> np.ndarray:
-        """Return which rows may be requested to be forgotten, bool [n].
+        """Return which rows users may request to forget, bool [n].
 
-        These are the rows whose item is in ``items`` and in at least ``in_baskets`` of the user's baskets, provided
-        that the user has ``min_baskets`` non-empty baskets left without all these rows. Of equal items in a basket only
-        the first is marked.
+        These are the rows whose item is in ``items`` (tokens) and in at least ``in_baskets`` of the user's baskets,
+        provided that the user still has ``min_baskets`` non-empty baskets once all these rows are removed. Of equal
+        items in a basket only the first is marked.
 
         Raises:
             UserError: a rating threshold is given.
         """
         if rating_threshold is not None:
-            raise UserError(f"{self.path}: baskets have no ratings, which a rating threshold needs")
+            raise UserError(
+                f"{self.path}: baskets have no ratings, which a rating threshold needs; leave out --rating_threshold"
+            )
         requested = self._often(_listed(self.items, items))
         remaining = np.unique(self._baskets[~requested])
         baskets_left = np.bincount(self._owners[remaining], minlength=len(self.tokens))
@@ -175,7 +181,10 @@ class RawBaskets:
         return rows
 
     def _often(self, listed: np.ndarray) -> np.ndarray:
-        """Return which of the ``listed`` rows (bool [n]) have an item in ``in_baskets`` of the user's baskets."""
+        """Return which of the ``listed`` rows (bool [n]) have an item that is in enough of the user's baskets.
+
+        ``in_baskets`` is the minimum number of these baskets.
+        """
         once = self._once_per_basket(np.flatnonzero(listed))
         pair = self.users * (int(self._item_codes.max(initial=0)) + 1) + self._item_codes
         pairs, n_baskets = np.unique(pair[once], return_counts=True)
@@ -188,7 +197,7 @@ class RawBaskets:
 
     @cached_property
     def _item_codes(self) -> np.ndarray:
-        """A number for the item of each row, int64 [n]."""
+        """A number for the item of each row, int64 [n]; equal items have equal numbers."""
         return self.items.dictionary_encode().indices.to_numpy().astype(np.int64)
 
     def write(self, path: str | Path, rows: np.ndarray) -> None:
@@ -232,4 +241,5 @@ def read_filled(
 
 
 def _listed(tokens: pa.Array, items: Iterable[str]) -> np.ndarray:
+    """Return for each of ``tokens`` (Arrow string array [n]) whether it is one of ``items``, bool [n]."""
     return pc.is_in(tokens, pa.array(list(items), pa.string())).to_numpy(zero_copy_only=False)

@@ -1,14 +1,15 @@
 """Spam attacks to be forgotten: draws fake profiles that promote unpopular items (bandwagon attack) and writes them.
 
-They are written to a separate file (the fraud file), never to the log's own. A run with ``--spam`` adds them to the
-training data, and unlearning has to remove their effect. `recbole.generators.bandwagon` describes the distributions,
-and `recbole.generators.imitation` how real profiles are imitated.
+A fake profile is a fake user, or in session-based data a fake session. The fake profiles of an attack are written to a
+separate file (the fraud file), never to the log's own. A run with ``--spam`` adds the fraud file to the training data,
+and unlearning has to remove its effect. `recbole.generators.bandwagon` describes the distributions, and
+`recbole.generators.imitation` how real profiles are imitated.
 
 File names and metadata are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341). The
 metadata have further keys: the SHA-256 of the fraud file and of the clean one, and the filters of items in training.
-They have no creation time, so that a seed gives the same bytes on every machine. The number of promoted items and the
-filters are in the metadata, but not in the file names. An existing attack that differs in them is overwritten only on
-request.
+The metadata have no creation time, so that a seed gives the same bytes on every machine. The number of promoted items
+and the filters are in the metadata, but not in the file names. So an existing attack with another number of promoted
+items or with other filters is overwritten only on request.
 """
 
 import json
@@ -40,18 +41,18 @@ class SpamWriter:
         self._source_sha256 = sha256_of_file(clean.path)
 
     def paths(self, ratio: float, seed: int) -> tuple[Path, Path]:
-        """Return the paths of the fraud file of an attack and of its metadata."""
+        """Return the paths of an attack's file of fake profiles (the fraud file) and of its metadata file."""
         fraud = fraud_name(self._dataset, self.clean.task_type, ratio, seed)
         return self._folder / fraud, self._folder / fraud_metadata_name(self._dataset, ratio, seed)
 
     def check(self, ratio: float, seed: int, n_target_items: int, overwrite: bool = False) -> None:
-        """Raise a UserError if the attack is impossible, or would overwrite a different one without ``overwrite``.
+        """Raise a UserError if the attack is impossible, or if it would replace a different one against ``overwrite``.
 
         Args:
             ratio: share of fake users (sessions) among all users (sessions), real and fake.
             seed: the attack's seed.
             n_target_items: number of promoted items.
-            overwrite: whether an existing attack may be replaced.
+            overwrite: whether an existing attack with other settings or from other data may be replaced.
         """
         if not 0 < ratio < 1:
             raise UserError(f"the share of spam (--unlearning_fraction) must be between 0 and 1, not {ratio}")
@@ -91,8 +92,8 @@ class SpamWriter:
     def write(self, ratio: float, seed: int, n_target_items: int) -> dict[str, Any]:
         """Draw an attack and write it; the same settings give the same bytes.
 
-        The fraud file is written after its metadata, and an older fraud file is removed first. So a fraud file is
-        never next to the metadata of another one.
+        The fraud file (the fake profiles) is written after its metadata, and an older fraud file is removed first. So
+        the metadata next to a fraud file always describe this file, even after an interruption.
 
         Args:
             ratio: share of fake users (sessions) among all users (sessions), real and fake.

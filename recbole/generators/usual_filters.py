@@ -9,4 +9,4 @@ USUAL_FILTERS: dict[str, dict[str, Any]] = {
     "SBR": dict.fromkeys(INTERVALS, EVERYTHING),
     "NBR": {"MIN_NBR_BASKET_COUNT": 4},
 }
-"""Dict from the task to its filter settings, name to value."""
+"""Dict from the task to a dict from its filter settings to their values."""

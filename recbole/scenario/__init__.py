@@ -1,1 +1,1 @@
-"""Scenarios: where deletion requests come from, and how their effect is evaluated."""
+"""Scenarios: who requests to forget what (sensitive items, spam, attributes), and how unlearning is evaluated."""

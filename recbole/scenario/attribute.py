@@ -27,10 +27,10 @@ class Attribute(Scenario):
     """Attribute unlearning: a trained model is changed so that an attribute cannot be inferred from user embeddings.
 
     The model was never trained on the attribute, and no interaction is removed from the data. So there is no retrained
-    model to compare with, and distances are measured from the base model. For each attribute, the users to protect are
-    divided over ``protect_batches`` requests; a request also protects the users of all earlier requests. Which users
-    are protected (``protect_fraction`` of all), and in which order, depends only on the data and ``--forget_set_seed``,
-    so it is the same for every attribute.
+    model to compare with, and distances are measured from the base model. A protected user is one whose attribute is
+    unlearned. For each attribute, the users to protect are divided over ``protect_batches`` requests; a request also
+    protects the users of the attribute's earlier requests. Which users are protected (``protect_fraction`` of all), and
+    in which order, depends only on the data and ``--forget_set_seed``, so it is the same for every attribute.
     """
 
     name = "attribute"
@@ -50,7 +50,7 @@ class Attribute(Scenario):
         return bool(config["attribute"])
 
     def settle(self) -> None:
-        """Check the attributes' names, and unset the unlearning fraction, which has no meaning here.
+        """Check the settings, and set the setting ``unlearning_fraction``, which has no meaning here, to None.
 
         Raises:
             UserError: an attribute is given twice, or a setting is given that applies only to requests that remove
@@ -77,14 +77,14 @@ class Attribute(Scenario):
 
     @property
     def attributes(self) -> list[str]:
-        """The attributes' names, in the order in which they are protected."""
+        """The names of the attributes to unlearn, in the order in which they are unlearned."""
         asked = self.config["attribute"]
         return [str(name) for name in (asked if isinstance(asked, (list, tuple)) else [asked])]
 
     def part_of_names(self) -> str:
-        """Return the part of file names that says what is forgotten: the protected attributes.
+        """Return the part of file names that says what is unlearned: the names of the attributes.
 
-        If ``protect_fraction`` is set, the names of the attributes follow this share and the seed that selects users.
+        If ``protect_fraction`` is set, this share and the seed that selects users come first.
         """
         from recbole.trainer.names import draw_part
 
@@ -94,7 +94,7 @@ class Attribute(Scenario):
 
     @cached_property
     def _requests(self) -> AttributeRequests:
-        """The requests; read once and cached."""
+        """The requests, made from the users' attributes, which are read from the ``.user`` file."""
         import numpy as np
 
         from recbole.data.attributes import read_attribute
@@ -121,17 +121,19 @@ class Attribute(Scenario):
         return self._requests
 
     def decides(self) -> Mapping[str, Any]:
-        """Return the digest of the attribute labels and of the users whom each request protects."""
+        """Return the SHA-256 of the users' attribute values and of the users whom each request protects, as a dict."""
         return {"protected": self._requests.sha256}
 
     def view(self, forgotten: np.ndarray, checkpoint: int | None) -> Views:
-        """Return the evaluation data of a checkpoint; its requesting users are those protected at this checkpoint.
+        """Return the evaluation data of a checkpoint, in which results of protected users are also reported apart.
 
-        If all users are protected, there are no requesting users, because there would be no others to compare with.
+        The protected users at this checkpoint are the ``requesting`` users of the evaluation data. If all users are
+        protected, ``requesting`` is empty, because there would be no other users to compare with.
 
         Args:
-            forgotten: bool [rows of the log]; all False, because nothing is forgotten in this scenario.
-            checkpoint: number of the checkpoint, 0 to 3; ``None`` for the base model.
+            forgotten: bool [rows of the log]; all False, because no interaction is forgotten in this scenario.
+            checkpoint: number of the checkpoint (saved state) of the unlearning run, 0 to 3; ``None`` before any
+                request.
         """
         from recbole.unlearning.schedule import checkpoint_sizes
 

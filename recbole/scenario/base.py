@@ -1,4 +1,4 @@
-"""The base class of scenarios: which data, deletion requests, evaluation and file names a run has."""
+"""The base class of scenarios: a scenario defines the data, deletion requests, evaluation and file names of a run."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ logger = logging.getLogger("recbole")
 
 
 class Scenario(ABC):
-    """One kind of deletion requests: which data, requests, evaluation and file names a run has.
+    """An experimental setting: who requests to forget what, and which data, evaluation and file names a run has.
 
     Each scenario is a subclass in a file of its own in this folder. The constructor gets the settings and calls
-    :meth:`settle`, which may derive further settings from them. :meth:`open` then sets the data. Methods and attributes
-    that a subclass does not override behave as in the scenario of sensitive items.
+    :meth:`settle`, which may derive further settings from them. :meth:`open` then sets the data. The defaults of this
+    class suit requests of users to forget interactions, as in :class:`~recbole.scenario.sensitive.Sensitive`.
+
+    An unlearning run applies the requests one after another to the base model, and saves and evaluates the model at
+    four checkpoints, numbered 0 to 3: after about a quarter, half, three quarters and all of the requests.
 
     Args:
         config: the run's settings.
@@ -49,11 +52,12 @@ class Scenario(ABC):
             lists the kinds that it can process.
         removes: whether requests remove rows from the data, so that a model can be retrained without these rows.
         plants: whether the scenario injects rows into the data that the base model is trained on.
-        probes: names of the evaluations (:class:`~recbole.evaluator.Probe`) at each checkpoint, in addition to utility.
+        probes: names of the evaluations (:class:`~recbole.evaluator.Probe`) at each checkpoint, in addition to utility,
+            that is, to the ranking metrics on the test data.
         usual_fraction: the default of ``unlearning_fraction``. ``None`` means that there is no default, and the user
             has to give a fraction.
         config: the run's settings.
-        places: the run's folders.
+        places: the run's folders for checkpoints and logs.
         dataset: the run's data, including injected rows, with nothing forgotten. Set by :meth:`open`.
         listed: bool [n_items], True for the items on the sensitive list; ``None`` without a sensitive category. Set by
             :meth:`open`.
@@ -80,7 +84,7 @@ class Scenario(ABC):
     @classmethod
     @abstractmethod
     def chosen(cls, config: Config) -> bool:
-        """Return whether a run's settings select this scenario."""
+        """Return whether the settings of a run (of run_recbole.py or unlearn.py) select this scenario."""
 
     def settle(self) -> None:  # noqa: B027 - most scenarios have nothing to set
         """Derive settings from others, as this scenario requires; called by the constructor.
@@ -95,11 +99,11 @@ class Scenario(ABC):
 
     @abstractmethod
     def part_of_names(self) -> str:
-        """Return the part of retrained and unlearned models' file names that says what is forgotten."""
+        """Return the part of file names of retrained and unlearned models that says what is forgotten."""
 
     @property
     def names(self) -> Naming:
-        """The :class:`~recbole.trainer.Naming` that file names of this run are built from."""
+        """The object that builds the file names of this run's models (:class:`~recbole.trainer.Naming`)."""
         from recbole.trainer import Naming
 
         config = self.config
@@ -126,7 +130,7 @@ class Scenario(ABC):
 
     @property
     def n_planted(self) -> int:
-        """How many rows the scenario injected into the data."""
+        """Number of rows (interactions) that the scenario injected into the data."""
         return 0
 
     @abstractmethod
@@ -138,21 +142,21 @@ class Scenario(ABC):
         """
 
     def decides(self) -> Mapping[str, Any]:
-        """Return values that an unlearned model depends on in addition to its base model, algorithm and mask.
+        """Return values that an unlearned model depends on in addition to base model, algorithm and forgotten rows.
 
-        Keys and values are plain (JSON) values and are stored in the checkpoint. A run does not reuse a checkpoint that
-        has other values.
+        They are JSON values with names, and are stored in the checkpoint of the unlearned model. A run does not reuse a
+        checkpoint that has other values. By default there are no such values.
         """
         return {}
 
     # --- evaluation and reference models -----------------------------------------------------------------------------
 
     def view(self, forgotten: np.ndarray, checkpoint: int | None) -> Views:
-        """Return the evaluation data of a checkpoint, which is the same for all models.
+        """Return the evaluation data of a checkpoint, which is the same for base, unlearned and retrained models.
 
         Args:
             forgotten: bool [rows of the log], True for the rows that are forgotten at this checkpoint.
-            checkpoint: number of the checkpoint, 0 to 3; ``None`` for the data with nothing forgotten.
+            checkpoint: number of the checkpoint, 0 to 3 (see the class); ``None`` before any request.
         """
         from recbole.evaluator import build_views
 
@@ -161,21 +165,25 @@ class Scenario(ABC):
 
     @cached_property
     def test_rows(self) -> EvalRows:
-        """The test rows of the run's data with nothing forgotten.
+        """The test rows of the run's data with nothing forgotten: each is one ranking to evaluate.
 
-        The views of all checkpoints share this object, so that results on it are computed once per model.
+        The evaluation data of all checkpoints (:meth:`view`) share this object, so that a model is evaluated on it only
+        once.
         """
         return self.dataset.eval_rows("test")
 
     def questions(self) -> tuple[EvalSettings, list[Probe[Views]]]:
-        """Return the settings of the evaluation at a checkpoint, and its probes in the order of their result rows."""
+        """Return the settings of the evaluation at a checkpoint, and its parts (probes) in the order of their results.
+
+        With ``sensitive_eval_only``, the ranking metrics on the test data are left out.
+        """
         from recbole.evaluator import EvalSettings, get_probe
 
         utility = () if self.config["sensitive_eval_only"] else ("utility",)
         return EvalSettings.from_config(self.config), [get_probe(name)() for name in (*utility, *self.probes)]
 
     def fake(self) -> np.ndarray:
-        """Return the ids of the injected users (in session-based recommendation: sessions), int64.
+        """Return the ids of injected fake users (in session-based recommendation: sessions), int64; none by default.
 
         Evaluation does not count them among the users without a deletion request.
         """
@@ -188,13 +196,13 @@ class Scenario(ABC):
     ) -> list[dict[str, Any]]:
         """Evaluate a model on data that is the same at every checkpoint, and return rows of the result table.
 
-        By default there is no such evaluation, and the list is empty.
+        By default there is no such evaluation, and the list is empty. A row is a dict from column name to value.
 
         Args:
             model: any recommender trained on this data.
             beside: path prefix of the files that this evaluation may write; ``None`` writes no file.
-            reference: the retrained model to compare with, in rows whose column ``minus`` is set; ``None`` compares
-                with no model.
+            reference: the retrained model. If it is given, further rows hold the model's value minus that of the
+                retrained model; their column ``minus`` is ``retrained``.
             about: values of columns that all rows get, such as ``model``, ``algorithm`` and ``checkpoint``.
         """
         return []
@@ -206,15 +214,15 @@ class Scenario(ABC):
 
         Args:
             run: the settings, and the model's class.
-            about: values of columns that all rows of the run get.
+            about: column name to value, for columns that all result rows of the run get.
         """
         return []
 
     def tell(self, rows: list[dict[str, Any]]) -> None:  # noqa: B027 - nothing is logged by default
-        """Log the values from :meth:`ask` among the result rows of one model. By default nothing is logged."""
+        """Log the results of :meth:`ask`, given all result rows of one model. By default nothing is logged."""
 
     def about(self) -> dict[str, Any]:
-        """Return the entries of a run's JSON record that describe the scenario."""
+        """Return entries that describe the scenario in a run's JSON record; by default only ``spam``, with None."""
         return {"spam": None}
 
     # --- making --------------------------------------------------------------------------------------------------
@@ -230,11 +238,11 @@ class Scenario(ABC):
 
         Args:
             asked: the arguments of make_forget_set.py.
-            source: the clean data, and the fractions and seeds to draw with.
+            source: the data to sample from, and the fractions and seeds of the random samples.
 
         Returns:
-            One of the random samples that were written, for the commands that the program then suggests; ``None`` if
-                all samples are empty.
+            One of the samples that were written, for the commands that the program then suggests; ``None`` if all
+                samples are empty.
 
         Raises:
             UserError: the scenario reads no files that make_forget_set.py could write (the default).
@@ -247,7 +255,7 @@ class Scenario(ABC):
 
 
 def listed_items(config: Config, dataset: Dataset) -> np.ndarray | None:
-    """Return which items are on the sensitive list of the run's category.
+    """Return which items are on the list of sensitive items of the run's category.
 
     Args:
         config: the run's settings; ``sensitive_category`` and ``data_path`` are read.

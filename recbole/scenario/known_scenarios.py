@@ -13,10 +13,10 @@ from recbole.utils import UserError, plugins
 
 @cache
 def scenarios() -> dict[str, type[Scenario]]:
-    """Return all scenarios, name to class, with this package's own first.
+    """Return all scenarios as a dict from name to class, those of this package first.
 
     Raises:
-        UserError: another distribution's entry point is not a :class:`Scenario` of the same name.
+        UserError: an entry point of another distribution is not a :class:`Scenario` whose name is the entry point's.
     """
     modules = [importlib.import_module(f"{room.__name__}.{m.name}") for m in pkgutil.iter_modules(room.__path__)]
     classes = [cls for module in modules for cls in vars(module).values() if inspect.isclass(cls)]
@@ -32,7 +32,9 @@ def scenarios() -> dict[str, type[Scenario]]:
 
 
 def scenario_of(config: Config) -> Scenario:
-    """Return the scenario that a run's settings select; creating it sets further settings (:meth:`Scenario.settle`).
+    """Return the scenario that a run's settings select, by default that of sensitive items.
+
+    Creating the scenario changes ``config``: it sets further settings (:meth:`Scenario.settle`).
 
     Raises:
         UserError: the settings select several scenarios, or contradict each other.

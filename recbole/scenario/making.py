@@ -1,4 +1,4 @@
-"""Argument and result of :meth:`Scenario.make`, by which make_forget_set.py lets a scenario write its files."""
+"""Argument and result of :meth:`Scenario.make`, which make_forget_set.py calls to write a scenario's files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ class Source:
         path: the file of the clean data.
         task: ``CF`` (collaborative filtering), ``SBR`` (session-based) or ``NBR`` (next-basket recommendation).
         config: the settings, among others the names of the file's columns.
-        fractions: fractions to sample: of the interactions for forget sets, of users (SBR: sessions) for spam.
+        fractions: sizes of the samples, each from 0 to 1. For forget sets it is the share of the interactions to
+            forget, for spam the share of fake users (SBR: sessions) among all, real and fake.
         seeds: seeds of the samples. One sample is drawn for each pair of a seed and a fraction.
     """
 
@@ -28,13 +29,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Made:
-    """One sample that was written: the values from which make_forget_set.py composes the commands to run next.
+    """A forget set or spam attack that was written. From it, make_forget_set.py composes the commands to run next.
 
     Attributes:
         flags: command-line flags that select the scenario, such as ``--spam --n_target_items 10``.
-        fraction: the fraction that was asked for.
+        fraction: the fraction that was asked for, see :class:`Source`.
         seed: the seed of the sample.
-        trains: whether the base model has to be trained with these flags too.
+        trains: whether the base model has to be trained with these flags too, because its training data contain spam.
     """
 
     flags: str

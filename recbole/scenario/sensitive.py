@@ -1,4 +1,7 @@
-"""The scenario of sensitive items: users request to forget their interactions with items of a sensitive category."""
+"""The scenario of sensitive items: users request to forget their interactions with items of a sensitive category.
+
+The interactions of all requests together are the forget set.
+"""
 
 from __future__ import annotations
 
@@ -67,10 +70,10 @@ class Sensitive(Scenario):
         return True
 
     def settle(self) -> None:
-        """Name the forget set after its category, or after the file that the user supplies.
+        """Set the name of the forget set, which file names contain, from its category or from the user's own file.
 
         Raises:
-            UserError: another setting selects another forget set than the file ``forget_set``.
+            UserError: ``forget_set`` names the user's own file, and another setting selects another forget set.
         """
         config = self.config
         if config["forget_set"] is not None:
@@ -82,7 +85,7 @@ class Sensitive(Scenario):
     def part_of_names(self) -> str:
         """Return the part of file names that says what is forgotten: fraction and seed, and the forget set's name.
 
-        For a file that the user supplies, it is the name alone.
+        For a forget set from the user's own file, this is only the name.
         """
         from recbole.trainer.names import draw_part
 
@@ -122,7 +125,7 @@ class Sensitive(Scenario):
 
         Args:
             asked: the arguments of make_forget_set.py.
-            source: the clean data, and the fractions and seeds of the samples.
+            source: the data to sample from, and the fractions and seeds of the samples.
 
         Returns:
             The first forget set that is not empty, or ``None`` if all are empty.
@@ -148,7 +151,11 @@ class Sensitive(Scenario):
         sensitive = {category: log.sensitive(items, asked.rating_threshold) for category, items in lists.items()}
         for category, rows in sensitive.items():
             if not rows.any():
-                raise UserError(f"{source.path}: no interaction with an item of '{category}' can be forgotten")
+                raise UserError(
+                    f"{source.path}: no interaction with an item of '{category}' can be forgotten; check that the "
+                    "listed items are in this file, that users have enough other interactions, and that neither "
+                    "--rating_threshold nor --min_baskets excludes all"
+                )
         rule = asked.stopping_rule or RULES[source.task]
         dataset, filled = source.config["dataset"], []
         print(f"{dataset} ({source.task}): {log.n_total:,} interactions in {source.path}; stopping rule {rule}")
@@ -162,13 +169,13 @@ class Sensitive(Scenario):
 
 
 def own_forget_set(config: Config) -> dict[str, Any]:
-    """Return the settings that follow from a forget-set file that the user supplies (``forget_set``).
+    """Return the settings that follow from the user's own forget-set file, the setting ``forget_set``.
 
-    In file names, the file's :func:`short_stem` replaces the name of the sampling method. The fraction and the seed of
-    the forget set are None, because nothing is sampled.
+    The file's name (:func:`short_stem`) becomes the name of the forget set, which file names contain. The fraction and
+    the seed of the forget set are None, because nothing is sampled.
 
     Returns:
-        Setting name to value.
+        Dict from setting name to value.
 
     Raises:
         UserError: another setting selects another forget set.
@@ -196,7 +203,7 @@ def short_stem(path: str) -> str:
     """Return a file's name without its extension, shortened to at most 40 bytes.
 
     A longer name is cut to 31 bytes, followed by a hyphen and 8 hexadecimal digits of the SHA-256 of the whole name.
-    It becomes part of the file names of unlearned models, and file systems allow at most 255 bytes.
+    The reason is that the result becomes part of longer file names, and file systems allow at most 255 bytes.
     """
     stem = Path(path).stem
     content = os.fsencode(stem)
@@ -209,12 +216,12 @@ def _draw(log: RawInteractions | RawBaskets, rows: Any, path: Path, seed: int, f
     """Sample and write one forget set, print a line about it, and return whether it is not empty.
 
     Args:
-        log: the clean data, n interactions.
-        rows: bool [n], the interactions that may be forgotten.
+        log: the data to sample from, n interactions.
+        rows: bool [n], True for the interactions that may be forgotten.
         path: the file to write.
         seed: the seed of the sample.
         fraction: fraction of the log's interactions to forget, above 0 and at most 1.
-        rule: ``A`` or ``B``, see ``--stopping_rule``.
+        rule: ``A`` or ``B``: whether to take the user who exceeds the fraction only if that is closer, or always.
     """
     from recbole.generators.forget_set import generate
 
@@ -241,8 +248,15 @@ def _news(made: dict[str, Any], before: str | None, path: Path) -> str:
 def _free_name(source: Source, extension: str, method: str, seed: int, fraction: float) -> str:
     """Return the file name of a forget set to be written.
 
+    Args:
+        source: the data set's name, folder and task are read.
+        extension: file extension.
+        method: name of the forget set, such as ``sensitive_category_horror``.
+        seed: the seed of the sample.
+        fraction: share of the interactions to forget.
+
     Raises:
-        UserError: the same forget set already exists in another format. With both files, a run would be ambiguous.
+        UserError: the folder has the same forget set in another format, so that a run could not tell which one to use.
     """
     folder, dataset = Path(source.config["data_path"]), source.config["dataset"]
     name = forget_set_name(dataset, method, seed, fraction, extension)
@@ -255,7 +269,11 @@ def _free_name(source: Source, extension: str, method: str, seed: int, fraction:
 
 
 def _in_baskets(source: Source, asked: int | None) -> int:
-    """Return the number of a user's baskets that must contain an item for it to be forgotten; 1 by default.
+    """Return the minimum number of a user's baskets that must contain an item for the user to request its removal.
+
+    Args:
+        source: the data to sample from.
+        asked: the value of ``--min_baskets``; None for the default, 1.
 
     Raises:
         UserError: ``--min_baskets`` is less than 1, or is given for data without baskets.
@@ -272,14 +290,14 @@ def _in_baskets(source: Source, asked: int | None) -> int:
 def _categories(source: Source, asked: list[str], in_baskets: int) -> list[str]:
     """Return the sensitive categories to make forget sets for, without repetition.
 
-    ``all`` stands for every category that has a list of items. Categories called ``..._repeated`` are meant for items
-    that a user buys repeatedly: ``all`` includes only these if ``in_baskets`` is above 1, and only the others if it is
-    1.
+    ``all`` stands for every category that has a list of items. In next-basket data, categories called ``..._repeated``
+    are meant for items that a user buys repeatedly: ``all`` includes only these if ``in_baskets`` is above 1, and only
+    the others if it is 1.
 
     Args:
-        source: the clean data.
+        source: the data to sample from.
         asked: the values of ``--sensitive_category``.
-        in_baskets: the number of a user's baskets that must contain an item (:func:`_in_baskets`).
+        in_baskets: minimum number of a user's baskets that must contain an item (:func:`_in_baskets`).
 
     Raises:
         UserError: no category has a list of items, or a category for repeated items is given without
@@ -301,7 +319,7 @@ def _categories(source: Source, asked: list[str], in_baskets: int) -> list[str]:
 
 
 def _raw_log(source: Source, in_baskets: int) -> RawInteractions | RawBaskets:
-    """Return the clean data, read from its file."""
+    """Read the data to sample from; ``in_baskets`` is the result of :func:`_in_baskets`, for next-basket data."""
     from recbole.generators.raw_log import RawBaskets, RawInteractions
 
     config = source.config

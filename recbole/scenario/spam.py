@@ -37,15 +37,16 @@ logger = logging.getLogger("recbole")
 class Spam(Scenario):
     """A bandwagon attack is injected into the training data, and unlearning should undo its effect.
 
-    The run's data are the clean log followed by the attack's rows (see `recbole.generators.spam_writer`). Filters, ids
-    and split labels are computed from the clean log only. So the data with all spam rows marked as forgotten equal the
-    clean data. There is one deletion request for each fake user (SBR: session), for all rows of that user. The
-    evaluation measures, on the test rows of the clean data, how much the promoted items are recommended to genuine
-    users. A model trained without spam is evaluated for comparison, if there is one.
+    In this attack, fake users (in session-based data: fake sessions) promote a few unpopular items, hidden among
+    popular ones. The run's data are the clean log followed by the attack's rows (see `recbole.generators.spam_writer`).
+    Clean rows keep their ids and split labels, and fake users are not filtered. So the data with all spam rows marked
+    as forgotten equal the clean data. There is one deletion request for each fake user (SBR: session), for all rows of
+    that user. The evaluation measures, on the test rows of the clean data, how much the promoted items are recommended
+    to genuine users. A model trained without spam is evaluated for comparison, if there is one.
 
     Attributes:
         clean: the data without the attack.
-        attack: the attack's files, see :class:`~recbole.scenario.files.attack.Attack`.
+        attack: the attack's file and promoted items, see :class:`~recbole.scenario.files.attack.Attack`.
         targets: int64, ids of the promoted items.
     """
 
@@ -71,7 +72,7 @@ class Spam(Scenario):
         return bool(config["spam"])
 
     def settle(self) -> None:
-        """Set the share of spam to 0.01 if the user did not set ``unlearning_fraction``.
+        """Set ``unlearning_fraction``, here the share of fake users, to 0.01 if the user did not set it.
 
         Raises:
             UserError: ``forget_set`` is set too.
@@ -120,7 +121,7 @@ class Spam(Scenario):
 
     @property
     def n_planted(self) -> int:
-        """How many rows the attack adds to the log."""
+        """Number of rows (interactions) that the attack adds to the clean data."""
         return len(self.dataset.log) - len(self.clean.log)
 
     def fake(self) -> np.ndarray:
@@ -130,7 +131,7 @@ class Spam(Scenario):
         return np.arange(self.clean.n_users, self.dataset.n_users)
 
     def requests(self) -> Requests:
-        """Return one request for each fake user (SBR: session), in their fixed order."""
+        """Return one request for each fake user (SBR: session), in the order of the users' tokens."""
         from recbole.generators.order import order_requests
         from recbole.unlearning.request import requests_of
 
@@ -139,18 +140,18 @@ class Spam(Scenario):
 
     @cached_property
     def clean_rows(self) -> EvalRows:
-        """The test rows of the clean data."""
+        """The test rows of the clean data: each is one ranking to evaluate, for a genuine user (SBR: session)."""
         return self.clean.eval_rows("test")
 
     @cached_property
     def test_rows(self) -> EvalRows:
-        """The test rows of the data with the attack: those of the clean data and those of the fake users."""
+        """The test rows of the data with the attack: those of the clean data, and those of fake users or sessions."""
         return self.dataset.eval_rows("test").resembling(self.clean_rows, self.fake())
 
     def ask(
         self, model: Recommender, beside: Path | None = None, reference: Reference | None = None, /, **about: Any
     ) -> list[dict[str, Any]]:
-        """Evaluate a model's recommendations to genuine users: their utility, and how high promoted items rank in them.
+        """Evaluate a model's recommendations to genuine users: ranking metrics, and how high promoted items rank.
 
         The model may be trained with or without the spam: genuine users have the same ids in both cases.
 
@@ -158,12 +159,12 @@ class Spam(Scenario):
             model: any recommender trained on this data.
             beside: path prefix of the file of the promoted items' probabilities, which is written if the setting
                 ``save_interaction_probabilities`` is on; ``None`` writes no file.
-            reference: the retrained model to compare with, in rows whose column ``minus`` is set; ``None`` compares
-                with no model.
+            reference: the retrained model. If it is given, further rows hold the model's value minus that of the
+                retrained model; their column ``minus`` is ``retrained``.
             about: values of columns that all rows get, such as ``model``, ``algorithm`` and ``checkpoint``.
 
         Returns:
-            Rows of the result table; none with ``sensitive_eval_only``.
+            Rows of the result table (column name to value); none with the setting ``sensitive_eval_only``.
         """
         from recbole.evaluator import EvalSettings, TargetView, evaluate
         from recbole.evaluator.probes.targets import Targets
@@ -186,8 +187,8 @@ class Spam(Scenario):
 
         Args:
             path: the file to write.
-            asked: the evaluation rows.
-            found: the probabilities, one row per evaluation row.
+            asked: the evaluation rows: each is one ranking for a genuine user.
+            found: the log probabilities of the promoted items, one row per evaluation row.
         """
         import numpy as np
 
@@ -203,10 +204,9 @@ class Spam(Scenario):
             )
 
     def references(self, run: Run, about: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the rows of :meth:`ask` for the model trained without spam; none if there is no such model.
+        """Return the results of :meth:`ask` for the model trained without spam; none if there is no such model.
 
-        The model is loaded with the clean data, because its user table has no rows for fake users. Every model is
-        evaluated on the clean data.
+        The model is loaded with the clean data, because its user table has no rows for fake users.
         """
         import numpy as np
 
@@ -311,7 +311,11 @@ class Spam(Scenario):
 
 
 def _poisoned(clean: Dataset, attack: Attack) -> Dataset:
-    """Return the clean data followed by the attack's rows; a UserError about the rows ends with the attack's remedy."""
+    """Return the clean data followed by the attack's rows.
+
+    Raises:
+        UserError: the rows do not fit the clean data; the message says how to get an attack that does.
+    """
     try:
         return clean.with_spam(attack.path)
     except UserError as error:
@@ -319,7 +323,7 @@ def _poisoned(clean: Dataset, attack: Attack) -> Dataset:
 
 
 def _clean_log(source: Source) -> CleanBaskets | CleanInteractions:
-    """Return the clean data, read from its file under the run's filters."""
+    """Read the clean data that an attack imitates. Only items that pass the run's filters are promoted or fillers."""
     from recbole.generators.imitation import CleanBaskets, CleanInteractions
     from recbole.generators.usual_filters import INTERVALS
 

@@ -21,8 +21,8 @@ class Attack:
         path: the file of the fake interactions.
         sha256: SHA-256 of the file's bytes, in hexadecimal digits.
         target_items: tokens of the promoted items.
-        remedy: end of an error message about an attack that does not match the clean data under the run's filters: how
-            to obtain one that does.
+        remedy: end of an error message about an attack that does not fit the data after the run's filters. It says how
+            to get an attack that does.
     """
 
     path: Path
@@ -68,16 +68,16 @@ def find_attack(config: Config, task_type: str) -> Attack:
 
 
 def _remedy(config: Config, task_type: str, metadata: dict[str, Any], advice: str) -> str:
-    """Return the end of an error message about an attack that does not match the data under the run's filters.
+    """Return the end of an error message about an attack that does not fit the data after the run's filters.
 
-    It is ``advice``, unless the attack already is the one that the command would make. In that case the cause is a
-    filter that the generator of spam does not take into account, and the message names this filter.
+    Usually this is ``advice``, the command that makes the attack again. If that command would make the same attack,
+    the cause is a filter that make_forget_set.py does not take into account, and the message names this filter.
 
     Args:
         config: the run's `Config`.
         task_type: ``CF``, ``SBR`` or ``NBR``.
         metadata: content of the attack's metadata file.
-        advice: the advice to make the attack again, with the command.
+        advice: text that says with which command to make the attack again.
     """
     filters = own_filters(config, task_type)
     known = all(key in metadata and same_filter(key, metadata[key], value) for key, value in filters.items())

@@ -23,6 +23,8 @@ _DAMAGED: tuple[type[Exception], ...] = (
     *(ValueError, EOFError, LookupError, TypeError, AttributeError, OverflowError, MemoryError),
     *(RecursionError, pickle.UnpicklingError),
 )
+"""The errors that reading a damaged pickle can raise."""
+
 _CODE = {"GLOBAL", "STACK_GLOBAL", "INST"}
 """Pickle instructions that look up a class or function."""
 
@@ -32,6 +34,7 @@ _PLAIN = {
     *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
     *("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"),
 }
+"""The pickle instructions that are allowed: those that build lists, strings and integers."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def find_forget_set(config: Config, task_type: str) -> Path:
 
 
 def _advice(config: Config, task_type: str, method: str, fraction: float, seed: int) -> str:
-    """Return the end of the message about a missing file: the command that makes it, and which files exist."""
+    """Return the end of the message about a missing forget set: the command that makes it, and which others exist."""
     category = category_of(method)
     there = sorted(path.name for path in Path(config["data_path"]).glob("*_unlearn_pairs_*"))
     if category is None:
@@ -104,7 +107,7 @@ def _advice(config: Config, task_type: str, method: str, fraction: float, seed: 
 def read_forget_set(
     path: str | Path, task_type: str, user_field: str = "user_id", item_field: str = "item_id", separator: str = "\t"
 ) -> ForgetSet:
-    """Read a forget set.
+    """Read a forget set: a file that says which interactions users request to forget.
 
     An ``.inter`` file (all tasks) has one (user, item) pair per row; other columns are ignored. For next-basket
     recommendation, a ``.json`` or ``.pkl`` file contains a list of users. Tokens are always strings. A pickle is read
