@@ -39,6 +39,10 @@ class Ragged:
         starts, ends = self.offsets[rows], self.offsets[rows + 1]
         return Ragged(self.values[ranges(starts, ends)], np.concatenate([[0], np.cumsum(ends - starts)]))
 
+    def followed_by_empty(self, n: int) -> Ragged:
+        """Return these rows and ``n`` empty ones after them."""
+        return Ragged(self.values, np.concatenate([self.offsets, np.full(n, self.offsets[-1])]))
+
     def padded(self) -> np.ndarray:
         """Return the rows as an array [rows, longest], padded with 0 on the right; it has at least one column."""
         sizes = self.sizes()

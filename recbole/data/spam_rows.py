@@ -18,7 +18,7 @@ def append(clean: Log, spam: InteractionLog, path: str | Path) -> Log:
     """Return a clean log followed by the rows of a spam attack.
 
     The fake users (or sessions) get ids above those of the clean log. So every clean row keeps its position, ids and
-    split label, and masking all spam rows gives the clean log.
+    split label, and masking all spam rows gives the clean log. In sequence columns (``lists``) fake rows are empty.
 
     Args:
         clean: :class:`~recbole.data.log.InteractionLog` with split labels.
@@ -44,6 +44,7 @@ def append(clean: Log, spam: InteractionLog, path: str | Path) -> Log:
         user=np.concatenate([clean.user, spam.user + n_clean - 1]),
         item=np.concatenate([clean.item, _items(clean, spam, path)]),
         columns=columns,
+        lists={name: rows.followed_by_empty(len(spam)) for name, rows in clean.lists.items()},
         offsets=np.concatenate([clean.offsets, len(clean) + spam.offsets[2:]]),
         vocabulary=vocabulary,
         split=np.concatenate([clean.split, spam.split]),

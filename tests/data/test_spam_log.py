@@ -195,3 +195,14 @@ def test_further_token_columns_keep_their_ids_and_get_new_ones(tmp_path, config,
     assert shops.token_array.to_pylist() == ["[PAD]", "s1", "s2", "s9"]
     assert shops.tokens(poisoned.columns["shop"]).tolist() == ["s1", "s2", "s1", "s9", "s2"]
     assert poisoned.columns["timestamp"].tolist() == [1, 2, 3, 1, 2.5]
+
+
+def test_fake_rows_have_no_values_in_sequence_columns(tmp_path, config, write_inter):
+    columns = "user_id:token item_id:token tags:token_seq timestamp:float"
+    write_inter(tmp_path, [("a", "x", "new big", 1), ("a", "y", "big", 2), ("b", "x", "", 3)], columns)
+    dataset = create_dataset(config(tmp_path, load_col=None), get_model("BPR").type)
+    path = write_inter(tmp_path, [("f", "y", "old", 1), ("f", "x", "", 2.5)], columns, "fake")
+    poisoned = dataset.with_spam(path)
+    assert poisoned.log.lists["tags"].padded().tolist() == [[1, 2], [2, 0], [0, 0], [0, 0], [0, 0]]
+    assert poisoned.inter_feat["tags"].tolist()[0] == [1, 2]
+    assert poisoned.log.vocabulary["tags"].token_array.to_pylist() == ["[PAD]", "new", "big"]
