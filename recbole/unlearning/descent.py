@@ -205,7 +205,8 @@ class ErasingAlgorithm(DescentAlgorithm):
         if not model.erasable():
             raise UserError(
                 f"{self.name} re-initialises or perturbs trained embedding tables and weight matrices, and "
-                f"{type(model).__name__} has none: its method erasable() returns no name"
+                f"{type(model).__name__} has none (its method erasable() returns no name); choose another --model or "
+                "--unlearning_algorithm"
             )
 
     def reached(self, batch: Interaction) -> dict[str, torch.Tensor]:

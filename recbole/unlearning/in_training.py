@@ -66,7 +66,8 @@ class InTrainingAlgorithm(AttributeAlgorithm):
         """
         if model_class.type is not ModelType.GENERAL:
             raise UserError(
-                f"{cls.name} needs trained user embeddings, and {model_class.__name__} builds them from histories"
+                f"{cls.name} needs trained user embeddings, and {model_class.__name__} represents users by vectors "
+                "computed from histories; choose another --model or --unlearning_algorithm"
             )
         super().check_class(model_class)
 

@@ -134,7 +134,8 @@ def hyper_parameters(names: Iterable[str] | None = None) -> list[HyperParameter]
             others = before.algorithms if before else ()
             if before and (before.type, before.default) != (kind, one.default):
                 raise UserError(
-                    f"--{one.name}: algorithms '{name}' and '{others[0]}' declare different types or defaults for it"
+                    f"--{one.name}: algorithms '{name}' and '{others[0]}' declare different types or defaults for it; "
+                    "rename the hyper-parameter of one of them"
                 )
             found[one.name] = HyperParameter(one.name, kind, one.default, one.metadata["help"], (*others, name))
     return [found[name] for name in sorted(found)]
