@@ -29,11 +29,11 @@ class HyperParameter:
     """A hyper-parameter of one or several algorithms, as the command line offers it.
 
     Attributes:
-        name: name of its flag and configuration key.
-        type: type of its values, such as ``float``.
-        default: its default value.
-        help: its help text.
-        algorithms: names of the algorithms that have it.
+        name: name of the command-line flag and of the configuration key.
+        type: type of the value, such as ``float``; ``None`` may be allowed in addition.
+        default: the default value.
+        help: the help text.
+        algorithms: names of the algorithms that have this hyper-parameter.
     """
 
     name: str
@@ -45,7 +45,7 @@ class HyperParameter:
 
 @cache
 def _own() -> dict[str, Declared]:
-    """Return what the files in ``algorithms/`` declare: algorithm name to declaration. Nothing is imported."""
+    """Return the algorithms in the folder ``algorithms/``, read from the source files: name to declaration."""
     folder = Path(algorithms.__path__[0])
     names = [module.name for module in pkgutil.iter_modules(algorithms.__path__)]
     found = [one for name in names for one in declared(folder / f"{name}.py", f"{algorithms.__name__}.{name}")]
@@ -59,11 +59,11 @@ def _others() -> dict[str, type[UnlearningAlgorithm]]:
 
 
 def _loaded(point: EntryPoint) -> type[UnlearningAlgorithm]:
-    """Return the class that an entry point names.
+    """Return the algorithm's class that an entry point of another distribution names.
 
     Raises:
-        UserError: the class cannot be imported, is no complete algorithm, or its ``name`` differs from the entry
-            point's.
+        UserError: the class cannot be imported, is no subclass of ``UnlearningAlgorithm``, has no ``name`` or another
+            one than the entry point, or has abstract methods.
     """
     cls = plugins.load(point)
     offer = f"the installed {point.group} '{point.name}' ({point.value})"
@@ -142,7 +142,7 @@ def hyper_parameters(names: Iterable[str] | None = None) -> list[HyperParameter]
 
 
 def _plain_type(hint: Any) -> type:
-    """Return the type that is not ``None`` in a union, such as ``float`` for ``float | None``."""
+    """Return the type that is not ``None`` in a union, such as ``float`` for ``float | None``; else ``hint`` itself."""
     if isinstance(hint, types.UnionType):
         return next(kind for kind in typing.get_args(hint) if kind is not type(None))
     return hint
