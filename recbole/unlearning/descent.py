@@ -20,7 +20,7 @@ from recbole.unlearning.second_order.subspace import Subspace, trained
 from recbole.utils import UserError
 
 BATCH_SIZE = 256
-"""Largest number of examples in an optimiser step, as in ERASE."""
+"""Largest number of examples in an optimiser step, as in the ERASE benchmark."""
 
 
 @contextlib.contextmanager

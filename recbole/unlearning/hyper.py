@@ -88,7 +88,7 @@ class NeggradHyper(HyperParameters):
 
 @dataclass(frozen=True)
 class ViewHyper(NoHyperParameters):
-    """Hyper-parameters of all algorithms that unlearn an attribute: which user embeddings are protected."""
+    """Hyper-parameters of all algorithms that unlearn a user attribute: from which user embeddings they remove it."""
 
     protect_view: str = hyperparameter(
         "all", "user embeddings to protect: table (the trained table), propagated (those computed from it), or all"

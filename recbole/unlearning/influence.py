@@ -49,16 +49,16 @@ class InfluenceAlgorithm(StepAlgorithm):
     **Losses that change.** These are the losses of examples that contained a forgotten interaction. If the model
     propagates over a graph, they are also the losses of examples within graph distance ``hops`` of a forgotten
     interaction, or with a negative item within this distance
-    (:meth:`Case.affected <recbole.unlearning.case.Case.affected>`). Of each kind at most ``n_affected`` examples are
-    sampled, and weighted so that they stand for all. The old graph is used in ``g_before``, the new one in ``g_after``.
-    A forgotten item also becomes a possible negative for the user's other examples. The gradient of the resulting
+    (:meth:`Case.affected <recbole.unlearning.case.Case.affected>`). Of each of these two kinds at most ``n_affected``
+    are sampled, and weighted so that they stand for all. ``g_before`` uses the old graph, ``g_after`` the new one. A
+    forgotten item also becomes a possible negative for the user's other examples. The gradient of the resulting
     change in expected loss (:class:`~recbole.unlearning.negatives_change.NegativesChange`) is a part of ``g_after``.
 
     **Hessian.** ``H`` is computed from the requesting users' retained examples, and from samples that stand for all
-    others (:meth:`curvature_sample`): ``n_hessian`` of the examples with the same items, and as many of the rest. Its
-    negatives are drawn after forgetting. A sample does not know the curvature of table rows that none of its examples
-    looks up. Unless ``H`` includes all examples, tables that the model reads only through look-ups (``row_tables``)
-    therefore change only in the rows that the examples with changed losses look up.
+    others (:meth:`curvature_sample`): ``n_hessian`` of the examples with the same items, and as many of the rest. Their
+    negatives are those possible after forgetting. A sample does not know the curvature of table rows that none of its
+    examples looks up. Unless ``H`` includes all examples, tables that the model reads only through look-ups
+    (``row_tables``) therefore change only in the rows that the examples with changed losses look up.
 
     The limits ``hops``, ``n_affected`` and ``n_hessian`` are fields of :class:`~recbole.unlearning.system.Scope`.
     """
@@ -91,11 +91,14 @@ class InfluenceAlgorithm(StepAlgorithm):
                 f"{type(model).__name__}: {reason}"
             ) from cause
         self.gauss_newton = has_outputs(model, example)
-        _ = dataset.log.by_item  # the index that finds examples near a request, built before the first one is timed
+        _ = dataset.log.by_item  # an index by item, built here so that the first request is not timed with it
 
     @property
     def alone(self) -> bool:
-        """Whether only the requesting users' losses depend on the parameters that the step changes."""
+        """Whether no losses but those of the requesting users' examples depend on the parameters that the step changes.
+
+        By default False; a subclass that changes only rows of these users may override this.
+        """
         return False
 
     @abstractmethod

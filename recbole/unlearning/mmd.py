@@ -15,13 +15,19 @@ Gretton et al., "A Kernel Two-Sample Test", JMLR 2012; equation numbers not chec
 import torch
 
 TILE = 512
-"""Number of points on each side of a block of the kernel matrix; the matrix is computed block by block."""
+"""Number of points on each side of a block of the kernel matrix, which is computed block by block.
+
+In :func:`mmd_estimate` one side has eight times as many.
+"""
 
 _POWERS = 5
 
 
 def bandwidth(points: torch.Tensor) -> float:
-    """Return the bandwidth b of points (float [n, d], n > 1): a quarter of their mean squared pairwise distance."""
+    """Return the bandwidth b of the kernels: a quarter of the mean squared distance between two of the points.
+
+    ``points`` is float [n, d] with n > 1. If all points are equal, the result is a tiny number above 0.
+    """
     n = len(points)
     centred = points - points.mean(dim=0)
     total = 2 * n * float(centred.square().sum(dtype=torch.float64))
@@ -93,7 +99,7 @@ def mmd_estimate(
 
 
 def _weights(points: torch.Tensor, n_first: int) -> torch.Tensor:
-    """Return the weight of each point, float [n]: 1 / n_0 in the first group, -1 / n_1 in the second."""
+    """Return the weight of each point, float [n]: one over the group's size, negative in the second group."""
     weight = points.new_full((len(points),), 1 / n_first)
     weight[n_first:] = -1 / (len(points) - n_first)
     return weight

@@ -210,7 +210,7 @@ class ProtectionAlgorithm(AttributeAlgorithm):
         return Outcome("applied", relative_change=change / max(size, 1e-30))
 
     def _protect(self, request: AttributeRequest, deadline: Deadline) -> None:
-        """Change the parameters by all Adam steps for one request, in place.
+        """Change the parameters by ``protect_steps`` steps of Adam for one request, in place.
 
         Raises:
             NotApplied: the time is up (``timeout``), a number is not finite (``diverged``), or the protected users

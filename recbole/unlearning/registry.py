@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from recbole.unlearning.algorithm import UnlearningAlgorithm
 
 ERASE_ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
-"""Names of the algorithms that ERASE has too."""
+"""Names of the algorithms that are also in ERASE, the benchmark that this package re-implements."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _is_algorithm(thing: Any) -> bool:
 
 
 def algorithm_names() -> list[str]:
-    """Return the names of all algorithms: ERASE's seven first, then the others in alphabetical order."""
+    """Return the names of all algorithms: first the seven of the ERASE benchmark, then the others alphabetically."""
     return [*ERASE_ALGORITHMS, *sorted({*_own(), *_others()} - set(ERASE_ALGORITHMS))]
 
 
@@ -96,7 +96,7 @@ def get_algorithm(name: str) -> type[UnlearningAlgorithm]:
     """Return the class of an algorithm.
 
     Raises:
-        UserError: there is no algorithm of that name; the message suggests a similar name.
+        UserError: there is no algorithm of this name; the message suggests a similar name, if there is one.
     """
     if name in _own():
         return _own()[name].load()
@@ -109,7 +109,7 @@ def about(name: str) -> str:
     """Return the first line of the docstring of an algorithm's class.
 
     Raises:
-        UserError: there is no algorithm of that name.
+        UserError: there is no algorithm of this name.
     """
     if name in _own():
         return _own()[name].about
@@ -123,7 +123,7 @@ def hyper_parameters(names: Iterable[str] | None = None) -> list[HyperParameter]
         names: the algorithms' names; ``None`` for all algorithms.
 
     Raises:
-        UserError: two algorithms declare the same name with different types or defaults.
+        UserError: two algorithms declare hyper-parameters of the same name with different types or defaults.
     """
     found: dict[str, HyperParameter] = {}
     for name in algorithm_names() if names is None else names:

@@ -199,7 +199,7 @@ class System:
         if self.complete and self.subspace.model.convex:
             pull = self.n * damping * self.subspace.whole().vector()  # in all rows, also those that no example reads
             left = self.subspace.widen(slope + self.difference + self.subspace.narrow(pull), pull)
-            self.subspace.whole().clear(left, self.unread)  # these rows get a retrained model's values
+            self.subspace.whole().clear(left, self.unread)  # these rows are set to retrained values
             slack = left.norm()
         return float((moved + self.n * damping * x - right).norm() + slack)
 

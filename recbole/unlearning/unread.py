@@ -190,7 +190,7 @@ class InitialValues:
         """
         table = self.tables[name]
         rows = rows.to(table.device)
-        if name in self.places:  # of such a matrix a trained model may store other entries than a new one
+        if name in self.places:  # a trained model may store other entries of the matrix than a new one
             rows = torch.searchsorted(self.places[name], self.model.get_buffer(self.model.entry_tables[name])[rows])
         return self._shrunk(table[rows]) if self.config["weight_decay"] else table[rows]
 

@@ -221,7 +221,7 @@ class Product(ABC):
         self.subspace, self.values = subspace, subspace.values()
         self.scale, self.count = scale, 0
         self.pieces = self._cut(batches, weights)
-        self.kept: dict[int, tuple[Part, int]] = {}  # first piece number to (part, next part's first piece number)
+        self.kept: dict[int, tuple[Part, int]] = {}  # index of first piece to (part, index of the next part's)
         self.kept_bytes = 0
 
     def __call__(self, vector: torch.Tensor) -> torch.Tensor:

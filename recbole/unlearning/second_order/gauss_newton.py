@@ -91,7 +91,7 @@ class GaussNewtonProduct(Product):
     def _part(self, traced: list[tuple[Any, ...]], held: Held) -> Part:
         factored = traced[0][0] is not None
         outputs = [factors[0] if factored else own for factors, own, *_ in traced]
-        outputs += [traced[0][0][1]] if factored else []  # the table, which the pieces share
+        outputs += [traced[0][0][1]] if factored else []  # the item table, the same for all pieces
         jacobian = _Jacobian(outputs, self.values)
         held.count_all(jacobian.pulled)
         tail = self._of_factors(traced, held) if factored else self._of_outputs(traced)
