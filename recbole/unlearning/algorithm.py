@@ -46,19 +46,19 @@ class UnlearningAlgorithm(ABC):
 
     Args:
         config: the run's configuration.
-        model: the model to change, in place.
-        dataset: the data, with its mask of forgotten rows; :meth:`forget` adds rows to the mask, in place.
+        model: the trained model, which is changed in place.
+        dataset: the data, with a mask of the forgotten rows (interactions); :meth:`forget` adds rows to it, in place.
 
     Attributes:
         name: the algorithm's name on the command line.
         Hyper: the dataclass of its hyper-parameters.
         bench: the model, the data and the sampler of negatives, see :class:`~recbole.unlearning.case.Workbench`.
         hyper: the hyper-parameters' values, an instance of ``Hyper``.
-        serves_ensembles: True if the algorithm works only on ensembles, False if only on single models.
-        kinds: the kinds of requests that it can answer: requests to forget ``rows`` of the log, or to unlearn an
-            ``attribute`` of users.
-        puts_off: whether :meth:`forget` only records requests, as ``applied``, and :meth:`complete` changes the model.
-            If :meth:`complete` fails, these requests are recorded as ``diverged``.
+        serves_ensembles: True if the algorithm works only on ensembles, False if it works only on single models.
+        kinds: the kinds of requests that the algorithm can answer: ``rows`` (to forget interactions) or ``attribute``
+            (to unlearn an attribute of users, such as gender).
+        puts_off: True if :meth:`forget` only records requests, with the status ``applied``, and :meth:`complete`
+            changes the model later. If :meth:`complete` fails, the status of these requests becomes ``diverged``.
 
     Raises:
         UserError: the algorithm does not apply to the model, or a hyper-parameter is out of bounds.
@@ -86,7 +86,7 @@ class UnlearningAlgorithm(ABC):
 
     @classmethod  # noqa: B027 - most algorithms apply to all classes
     def check_class(cls, model_class: type[AbstractRecommender]) -> None:
-        """Refuse a model class that the algorithm does not apply to. Called before data and model are loaded.
+        """Raise an error if the algorithm does not apply to a model class. Called before data and model are loaded.
 
         Raises:
             UserError: the algorithm does not apply; the message says why.
@@ -107,7 +107,7 @@ class UnlearningAlgorithm(ABC):
 
     @abstractmethod
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mark the requests' rows as forgotten, then change the model accordingly.
+        """Mark the interactions named in the requests as forgotten, then change the model so that it forgets them.
 
         Args:
             requests: one request, or several that are answered together, in their order. The algorithm never sees
@@ -125,12 +125,13 @@ class UnlearningAlgorithm(ABC):
 
         Args:
             requests, deadline: the requests, and their time limit.
-            answer: changes the model, and returns the outcome. Called after the rows were marked as forgotten. It calls
+            answer: function that changes the model and returns the outcome, called after the rows were marked. It calls
                 ``clock.lap(phase)`` at the end of each phase (``prepare``, ``solve``, ``apply``). It may raise
                 ``NotApplied``, a memory error or an overflow, and must then leave the model unchanged.
 
         Returns:
-            The outcome, with seconds per phase, requests without effect (``idle``) and numbers of changed examples.
+            The outcome of ``answer``, to which this method adds ``seconds``, ``idle`` and ``n_examples``. If ``answer``
+            was not called, the status is ``skipped``.
         """
         clock = Clock(self.device, *PHASES)
         change = self.bench.forget(np.concatenate([request.rows for request in requests]))
@@ -149,10 +150,10 @@ class UnlearningAlgorithm(ABC):
         return outcome
 
     def _cause(self, reason: NotApplied) -> str:
-        """Return the reason to record for a request that was not applied.
+        """Return as text why a request was not applied.
 
-        For the status ``diverged`` that is a parameter of the model that is not finite, if there is one: since nothing
-        was applied, it was not finite before the request either.
+        If the status is ``diverged`` and the model has a parameter that is not finite, the text names this parameter:
+        nothing was applied, so it was not finite before the request either. Otherwise it is the text of ``reason``.
         """
         if reason.status == "diverged":
             for name, parameter in self.model.named_parameters():
@@ -161,10 +162,7 @@ class UnlearningAlgorithm(ABC):
         return reason.reason
 
     def complete(self) -> bool:
-        """Do the work that :meth:`forget` postponed, and return whether there was any.
-
-        The pipeline calls this before it saves a checkpoint.
-        """
+        """Do the work that :meth:`forget` postponed, before a checkpoint is saved, and return whether there was any."""
         return False
 
     def work_beside(self, stem: Path) -> None:  # noqa: B027 - most algorithms store nothing
@@ -173,38 +171,38 @@ class UnlearningAlgorithm(ABC):
         The default does nothing, for algorithms whose requests are quick.
 
         Args:
-            stem: prefix of the files' paths.
+            stem: beginning of the paths of these files.
         """
 
     def finish(self) -> None:  # noqa: B027
-        """Remove the files of :meth:`work_beside`, once all results that depend on them are written."""
+        """Delete the files that :meth:`work_beside` announced. Called when all results of the run are written."""
 
     def costs(self) -> dict[str, Any]:
-        """Return cost figures for the run's record, beyond the seconds per request: name to JSON value."""
+        """Return costs other than the seconds per request, to be stored with the results: name to JSON value."""
         return {}
 
     def memory(self) -> dict[str, Any]:
-        """Return the algorithm's state for a snapshot, beyond the parameters and the mask of forgotten rows.
+        """Return what a snapshot must contain, besides the model and the mask, for an interrupted run to continue.
 
-        Values are numbers, strings, lists, dictionaries and tensors. Most algorithms have no such state.
+        Values are numbers, strings, lists, dictionaries and tensors. Most algorithms return an empty dictionary.
         """
         return {}
 
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Restore the state of a snapshot: the model, the mask of forgotten rows and the algorithm's own state.
+        """Continue an interrupted run: restore the model, the mask of forgotten rows and the algorithm's own state.
 
         Args:
-            state_dict: the model's parameters and buffers.
-            forgotten: bool [rows of the log], True for rows that were forgotten when the snapshot was taken.
-            memory: what :meth:`memory` returned then; ``None`` if there is no such state.
+            state_dict: the model's parameters and buffers when the snapshot was taken.
+            forgotten: bool [rows of the log], True for the rows (interactions) that were forgotten at that time.
+            memory: what :meth:`memory` returned at that time; ``None`` if the algorithm has no state of its own.
         """
         self.model.load_state_dict(state_dict)
         self.bench.restore(forgotten)
 
     def release(self, checkpoint: int) -> dict[str, Any]:
-        """Return the content of a checkpoint file.
+        """Return the content of the model file that is saved at a checkpoint (a point in the sequence of requests).
 
         An algorithm may add noise to this copy. The model itself does not change, and later requests continue from it.
 
@@ -212,8 +210,8 @@ class UnlearningAlgorithm(ABC):
             checkpoint: number of the checkpoint, from 0.
 
         Returns:
-            ``state_dict`` and ``other_parameter``, as in any checkpoint, and ``certificate``: the guarantee as JSON
-            values, or ``None`` for an algorithm that gives none.
+            A dictionary with ``state_dict`` and ``other_parameter``, as in RecBole's model files, and ``certificate``:
+            the (epsilon, delta) guarantee of unlearning as JSON values, ``None`` if the algorithm gives none.
         """
         return {
             "state_dict": self.model.state_dict(),
@@ -227,9 +225,9 @@ class Step:
     """A parameter update that has been computed but not applied.
 
     Attributes:
-        subspace: the parameters (or table rows) that it updates.
+        subspace: the parameters (or table rows) to update, which it arranges as one vector.
         delta: float [dimension of the subspace], the vector to add to these parameters.
-        work: counts of the work done, such as ``n_hvp`` (Hessian-vector products), for the request's log line.
+        work: counts of the work done, such as ``n_hvp`` (Hessian-vector products), for the log line of the request.
     """
 
     subspace: Subspace
@@ -240,9 +238,9 @@ class Step:
 class StepAlgorithm(UnlearningAlgorithm):
     """Base class of algorithms that compute one :class:`Step` per request; subclasses implement :meth:`solve`.
 
-    Some table rows may no longer be read by any retained example, such as the embedding of a user who forgets
-    everything. The step leaves these rows out, and they are set to the values that they would have in a model trained
-    without the forgotten examples (see :mod:`recbole.unlearning.unread`).
+    After a request, some table rows may not be read by any retained example, such as the embedding of a user who
+    forgets everything. The step does not change these rows. They are set to the values that they would have in a model
+    trained without the forgotten examples (see :mod:`recbole.unlearning.unread`).
     """
 
     Hyper: ClassVar[type[HyperParameters]] = HyperParameters
@@ -254,14 +252,14 @@ class StepAlgorithm(UnlearningAlgorithm):
 
     @cached_property
     def initial(self) -> InitialValues:
-        """The values to which table rows are set that no retained example reads any more."""
+        """Computes the new values of table rows that no retained training example reads any more."""
         return InitialValues(self.config, self.model, self.dataset)
 
     def observe(self, case: Case) -> Any:
-        """Compute what needs the model as it was, while its graph still holds the interactions to be forgotten.
+        """Compute whatever needs the model before it is rebuilt: its graph still has the forgotten interactions.
 
         Returns:
-            Any value, by default ``None``. :meth:`solve` receives it after the model was rebuilt.
+            Any value, by default ``None``, which :meth:`solve` receives after the model was rebuilt.
 
         Raises:
             NotApplied: the time is up, or the step diverged.
@@ -269,7 +267,7 @@ class StepAlgorithm(UnlearningAlgorithm):
 
     @abstractmethod
     def solve(self, case: Case, observed: Any) -> Step:
-        """Return the parameter update for a case, without applying it.
+        """Return the parameter update that answers one or several requests, without applying it.
 
         Args:
             case: the requests, the affected training examples before and after forgetting, and the deadline.
@@ -280,7 +278,7 @@ class StepAlgorithm(UnlearningAlgorithm):
         """
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mark the requests' rows as forgotten, then compute the update and apply it if it is finite."""
+        """Mark the requests' rows as forgotten, then compute the parameter update and apply it if it is finite."""
         return self.answer_on_examples(requests, deadline, self._answer)
 
     def _answer(self, case: Case, clock: Clock) -> Outcome:
@@ -306,7 +304,10 @@ class StepAlgorithm(UnlearningAlgorithm):
         return outcome
 
     def _apply(self, step: Step) -> Outcome:
-        """Add a step, clipped to ``max_norm``, to the parameters, except in rows that no retained example reads."""
+        """Add a step, clipped to ``max_norm``, to the parameters, except in rows that no retained example reads.
+
+        Raises ``NotApplied`` if the step is not finite. The outcome is not ``applied`` if no parameter has changed.
+        """
         unread = self.bench.unread
         step.subspace.clear(step.delta, unread)
         if not torch.isfinite(step.delta).all():
@@ -331,10 +332,9 @@ class StepAlgorithm(UnlearningAlgorithm):
         return Outcome("applied", relative_change=relative, work=step.work)
 
     def _initial(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """Return the rows that no retained example reads any more, and their new values.
+        """Return the rows that no retained example reads any more, and their new values, without changing them.
 
-        Returns:
-            Parameter name to (row indices, int64 [n]; values, [n, ...]). The parameters do not change yet.
+        The result maps a parameter's name to a tuple of row indices (int64 [n]) and values (float [n, ...]).
         """
         found = {}
         for name, rows in self.bench.unread.items():

@@ -1,4 +1,4 @@
-"""Requests of the attribute scenario: to unlearn an attribute of users, such as gender, instead of forgetting rows."""
+"""Requests to unlearn an attribute of users, such as gender, instead of forgetting interactions."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,12 +14,14 @@ _NO_ROWS = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeRequest(Request):
-    """A request by some users to unlearn one of their attributes from the model. No row of the data is forgotten.
+    """A request by some users to unlearn one of their attributes from the model. No interaction is forgotten.
+
+    A user whose attribute the model has to unlearn is called protected.
 
     Attributes:
         attribute: the attribute, with the group (such as an age group) of every user.
-        protected: int64 user ids, ascending, of the users who are protected after this request: those who submit it,
-            and those of earlier requests for the same attribute.
+        protected: int64, ascending, ids of all users who are protected after this request: those who submit it and
+            those who submitted earlier requests for the same attribute.
     """
 
     attribute: UserAttribute
@@ -27,7 +29,10 @@ class AttributeRequest(Request):
 
     @property
     def groups(self) -> list[np.ndarray]:
-        """The protected users' ids (int64, ascending) by group, in the order of the groups; empty ones are left out."""
+        """One array of ids of protected users (int64, ascending) for each group; groups without any are left out.
+
+        The order is that of ``attribute.groups``.
+        """
         label = self.attribute.label[self.protected]
         found = [self.protected[label == group] for group in range(len(self.attribute.groups))]
         return [people for people in found if len(people)]
@@ -35,10 +40,10 @@ class AttributeRequest(Request):
 
 @dataclass(frozen=True)
 class AttributeRequests(Requests):
-    """The requests of a run: several for the first attribute, each adding protected users, then for the next one.
+    """All attribute requests of a run, in their order: first those for the first attribute, then for the next.
 
     Attributes:
-        pieces: the requests, in their order.
+        pieces: the requests. Each one protects the users of the previous one for the same attribute, and further ones.
     """
 
     pieces: tuple[AttributeRequest, ...] = ()
@@ -47,19 +52,15 @@ class AttributeRequests(Requests):
         return self.pieces[index]
 
     def chosen(self, places: Sequence[int]) -> "AttributeRequests":
-        """Return the requests at some positions (from 0), in the given order. Each keeps its own index."""
+        """Return the requests at some positions (from 0), in the given order. Their ``index`` does not change."""
         return _of_pieces(tuple(self.pieces[at] for at in places))
 
     def protected(self, n_done: int) -> np.ndarray:
-        """Return the users whom the first ``n_done`` requests protect, in any attribute.
-
-        Returns:
-            User ids, int64, ascending.
-        """
+        """Return the ids (int64, ascending) of the users whom any of the first ``n_done`` requests protects."""
         return np.unique(np.concatenate([_NO_ROWS, *(piece.protected for piece in self.pieces[:n_done])]))
 
     def report(self) -> str:
-        """Return one line for the log: the number of requests, and of users who are protected in each attribute."""
+        """Return one line for the log: the number of requests, and of users protected in the end in each attribute."""
         last = {piece.attribute.name: piece for piece in self.pieces}
         parts = [f"{len(piece.protected)} users ({piece.attribute})" for piece in last.values()]
         return f"{len(self)} requests protect " + "; ".join(parts)
@@ -68,14 +69,14 @@ class AttributeRequests(Requests):
 def attribute_requests(
     attributes: Sequence[UserAttribute], order: np.ndarray, n_protected: int, n_batches: int
 ) -> AttributeRequests:
-    """Return the requests of a run, ``n_batches`` for each attribute.
+    """Return the requests of a run to unlearn attributes of users, ``n_batches`` for each attribute.
 
     Args:
-        attributes: the attributes, in the order in which they are protected.
-        order: int64, all user ids in the order in which users submit requests, the same for all attributes.
-        n_protected: number of users, from the start of ``order``, who are protected in the end. Users whose group is
-            not known are left out.
-        n_batches: number of requests for each attribute, among which its users are divided evenly.
+        attributes: the attributes, in the order of their requests.
+        order: int64, all user ids in the order in which users ask to be protected, the same for all attributes.
+        n_protected: the first ``n_protected`` users of ``order`` ask to be protected, in every attribute. For each
+            attribute, those of them whose group is not known are then left out.
+        n_batches: number of requests for each attribute; its users are divided evenly among them.
     """
     pieces: list[AttributeRequest] = []
     for attribute in attributes:
@@ -89,7 +90,7 @@ def attribute_requests(
 
 
 def _of_pieces(pieces: tuple[AttributeRequest, ...]) -> AttributeRequests:
-    """Wrap requests in :class:`AttributeRequests`, with a SHA-256 of all labels and all protected users."""
+    """Return :class:`AttributeRequests` of the given requests; their SHA-256 covers all labels and protected users."""
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(piece.attribute.sha256.encode() + piece.protected.astype("<i8").tobytes())

@@ -1,4 +1,4 @@
-"""What algorithms work with: the model, the data, and the training examples that a request affects."""
+"""What unlearning algorithms work with: the model, the data, and the training examples that a request affects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ class Workbench:
     Args:
         config: the run's configuration.
         model: the model that is to forget, built on the data.
-        dataset: the data, with its mask of forgotten rows.
+        dataset: the data, with a mask of the rows (interactions) that are forgotten; other rows are *retained*.
 
     Attributes:
         negatives: the sampler of negatives for the model's batches, see :class:`~recbole.data.Negatives`.
         n_train: number of retained training examples.
-        readers: counts which table rows retained examples read; ``None`` unless the algorithm sets it.
-        unread: parameter name to the table rows (int64, ascending) that no retained example reads since the latest
-            :meth:`forget`. :meth:`rebuild` removes those that the loss of every batch reads (``candidates``).
+        readers: counts how many retained examples read each table row; ``None`` unless the algorithm sets it.
+        unread: parameter name to the table rows (int64, ascending) that no retained example reads any more, since the
+            latest :meth:`forget`. :meth:`rebuild` takes out rows that every batch reads (the model's ``candidates``).
     """
 
     readers: Readers | None = None
@@ -50,7 +50,7 @@ class Workbench:
         return next(self.model.parameters()).device
 
     def forget(self, rows: np.ndarray) -> Change:
-        """Mark log rows (int64 indices) as forgotten, and return the training examples that this changes."""
+        """Mark rows (interactions; int64 indices) as forgotten, and return which training examples this changes."""
         change = self.dataset.forget(rows)
         self.n_train -= len(change.before) - len(change.after)
         self.negatives.forget(change.rows)
@@ -59,7 +59,7 @@ class Workbench:
         return change
 
     def rebuild(self) -> None:
-        """Recompute what the model derives from the data, such as its graph, without the forgotten rows."""
+        """Recompute what the model derives from the data, such as its graph, without the forgotten interactions."""
         if self._new:
             self.model.rebuild_without(self.dataset, np.concatenate(self._new))
         else:
@@ -69,7 +69,7 @@ class Workbench:
             self.unread = self.readers.unread(self.unread)
 
     def restore(self, forgotten: np.ndarray) -> None:
-        """Mark the rows of a snapshot's mask (bool [rows of the log]) as forgotten, and rebuild the model."""
+        """Mark all rows with True in ``forgotten`` (bool [rows of the log]) as forgotten, and rebuild the model."""
         rows = np.flatnonzero(forgotten & ~self.dataset.forgotten)
         self.dataset.forgotten[rows] = True
         self.negatives.forget(rows)
@@ -80,31 +80,32 @@ class Workbench:
             self.readers.count()
 
     def stream(self, index: int, *name: str | int) -> np.random.Generator:
-        """Return the random generator for a request and a purpose, keyed by the run's seed as well.
+        """Return a random generator that is seeded by the run's seed, the index of a request and a name.
 
         Args:
             index: the request's index.
-            name: strings and numbers that identify the purpose.
+            name: strings and numbers that say what the random numbers are for.
         """
         return stream(self.config["seed"], "unlearn", index, *name)
 
     def with_negatives(self, batch: Interaction, times: int, index: int, *name: str | int) -> Interaction:
-        """Return a batch with ``times`` negatives per positive, drawn by the generator ``stream(index, *name)``."""
+        """Return a batch with ``times`` negatives per positive, drawn with the generator ``stream(index, *name)``."""
         return self.negatives.add(batch, in_turn(self.stream(index, *name, "negatives")), times)
 
 
 @dataclass(frozen=True)
 class Case:
-    """Requests that are answered together, with everything that an algorithm needs to answer them.
+    """One or several requests that are answered together, with everything that an algorithm needs to answer them.
 
-    Random draws come from streams that are keyed by the run's seed, the first request's index and the purpose, so that
-    they can be repeated.
+    An array of training examples holds their identifiers (int64): the index of the target's row in the log, in
+    next-basket recommendation the index of the target basket. *Retained* means not forgotten. Random draws come from
+    generators that are seeded by the run's seed, the first request's index and a name, so they can be repeated.
 
     Attributes:
         requests: the requests in their order, at least one.
-        change: the training examples that contain a forgotten row, before and after forgetting.
+        change: the training examples that contain a forgotten row (interaction), before and after forgetting.
         deadline: the time limit for the requests.
-        bench: the model, and the data, whose mask of forgotten rows includes the requests' rows.
+        bench: the model and the data. The rows that the requests name are already marked as forgotten in the data.
     """
 
     requests: Sequence[Request]
@@ -114,11 +115,11 @@ class Case:
 
     @property
     def index(self) -> int:
-        """The first request's index, which keys the random streams."""
+        """The first request's index, with which all random generators are seeded."""
         return self.requests[0].index
 
     def check_time(self, when: str) -> None:
-        """Raise an exception if the time is up.
+        """Raise an exception if the requests' time is up.
 
         Args:
             when: completes the message "time was up ...", as in "before the gradients".
@@ -130,7 +131,7 @@ class Case:
             raise NotApplied("timeout", f"time was up {when}")
 
     def idle(self) -> dict[str, str]:
-        """Return the requests of which no row is in a training example: raw token of the user (session) to reason."""
+        """Return the requests that change no training example: raw token of the user (session) to reason, as text."""
         user, before = self.bench.dataset.log.user, self.change.before
         touched = distinct(before[self.bench.dataset.uid_field].numpy()) if len(before) else np.zeros(0, np.int64)
         return {
@@ -140,9 +141,10 @@ class Case:
         }
 
     def reset(self, names: Sequence[str]) -> list[str]:
-        """Return the requests for which setting ``unread`` rows to their initial values is enough.
+        """Return the requests that need no parameter update, only a reset of table rows to their initial values.
 
-        Their examples read no other rows of the given parameters.
+        The affected examples of such a request read (use in their loss) no rows of the given parameters but those in
+        ``bench.unread``, which no retained example reads any more.
 
         Args:
             names: names of the parameters that the algorithm may change.
@@ -164,38 +166,37 @@ class Case:
         return found
 
     def _is_unread(self, name: str, batch: Interaction) -> bool:
-        """Return whether no retained example reads any of the table rows that a batch looks up."""
+        """Return whether a batch looks up only rows of the table ``name`` that no retained example reads any more."""
         ids = torch.cat([batch[field].reshape(-1) for field in self.bench.model.row_tables[name] if field in batch])
         return bool(torch.isin(ids[ids > 0], self.bench.unread.get(name, ids[:0])).all())
 
-    # --- random streams ------------------------------------------------------------------------------------------
-
     def stream(self, *name: str | int) -> np.random.Generator:
-        """Return the case's random generator for a purpose, which strings and numbers identify."""
+        """Return a random generator for these requests; ``name`` says what its random numbers are for."""
         return self.bench.stream(self.index, *name)
 
     def with_negatives(self, batch: Interaction, times: int, *name: str | int) -> Interaction:
-        """Return a batch with ``times`` negatives per positive, drawn by the generator ``stream(*name)``."""
+        """Return a batch with ``times`` negatives per positive, drawn with the generator ``stream(*name)``."""
         return self.bench.with_negatives(batch, times, self.index, *name)
 
     @property
     def pairwise(self) -> bool:
-        """Whether the model compares each positive with negatives in the same row (BPR and the like)."""
+        """Whether each row of a training batch holds a positive and a sampled negative, as for a BPR loss."""
         negatives = self.bench.negatives
         return negatives.times > 0 and negatives.input_type is InputType.PAIRWISE
 
     def uniforms(self, *name: str | int) -> Uniforms:
-        """Return uniform random numbers for drawing negatives, from the generator ``stream(*name)``."""
+        """Return a function that yields uniform random numbers for drawing negatives, with ``stream(*name)``."""
         return in_turn(self.stream(*name))
 
     def multiplicity(self, wanted: int) -> tuple[int, int]:
-        """Return the number of negatives per positive, and the number of batch rows per example.
+        """Return the number of negatives per positive, and the number of batch rows per training example.
 
-        An example's loss is the mean over its rows. A pairwise loss is an expectation over negatives, which several
-        draws estimate better than one. A pointwise loss has each negative as a row of its own, as many as in training.
+        The loss of an example is the mean over its rows. For a pairwise loss, each negative makes one row, and many
+        negatives estimate the expected loss better than one. For a pointwise loss, the positive and each negative make
+        one row each, and the number of negatives is that of training. Without negatives the result is (1, 1).
 
         Args:
-            wanted: the number of negatives per positive for a pairwise loss; others ignore it.
+            wanted: the number of negatives per positive for a pairwise loss; ignored for other losses.
         """
         negatives = self.bench.negatives
         if not negatives.times:
@@ -204,12 +205,10 @@ class Case:
             return wanted, wanted
         return negatives.times, negatives.times + 1
 
-    # --- examples ------------------------------------------------------------------------------------------------
-
     def paired(self, times: int = 1) -> tuple[Interaction, Interaction]:
-        """Return the training examples with a forgotten row, before and after forgetting, with negatives.
+        """Return the training examples that contain a forgotten row, before and after forgetting, with negatives.
 
-        An example that is in both batches has the same negatives in both.
+        An example that still exists after forgetting has the same negatives in both batches.
 
         Args:
             times: number of negatives per positive, as consecutive blocks of rows; ignored by models without negatives.
@@ -223,44 +222,44 @@ class Case:
     def context(self, times: int = 1, limit: int = 4096) -> tuple[Interaction, float]:
         """Return at most ``limit`` retained examples of the requesting users, with ``times`` negatives per positive.
 
-        Also returns the fraction of these users' retained training examples that the batch contains.
+        They are drawn uniformly. The second value is the fraction of these users' retained examples that was drawn.
         """
         return self._drawn(self.bench.dataset.examples_of(self.change.entities), limit, "context", times)
 
     def retained(self, n: int, times: int = 1) -> tuple[Interaction, float]:
-        """Return ``n`` (or fewer) retained training examples, drawn uniformly, with ``times`` negatives per positive.
+        """Return at most ``n`` retained training examples, drawn uniformly, with ``times`` negatives per positive.
 
-        Also returns the fraction of all retained training examples that the batch contains.
+        The second value is the fraction of all retained training examples that was drawn.
         """
         drawn = self.retained_examples(n)
         batch = self.with_negatives(self.bench.dataset.collate(drawn), times, "retained")
         return batch, max(len(drawn), 1) / max(self.bench.n_train, 1)
 
     def retained_examples(self, n: int | None, name: str = "retained") -> np.ndarray:
-        """Return the numbers (int64) of retained training examples, drawn uniformly.
+        """Return retained training examples (int64 identifiers), drawn uniformly.
 
         Args:
             n: how many; fewer are returned if there are fewer. ``None`` returns all.
-            name: name of the random stream.
+            name: the random generator's name, see :meth:`stream`.
         """
         if n is None or n >= self.bench.n_train:
             return self.bench.dataset.train_examples()
         return self.bench.dataset.draw_examples(n, self.stream(name))
 
     def affected(self, hops: float, limit: int, times: int = 1) -> tuple[list[tuple[Interaction, float]], bool]:
-        """Return retained examples without a forgotten row whose loss changes because the model's graph loses edges.
+        """Return examples that contain no forgotten row, but whose loss changes because the model's graph loses edges.
 
-        These are the examples near the forgotten rows in the interaction graph, and examples with a negative near them.
-        Examples of ``change.after`` are not included.
+        These are retained examples near the forgotten rows in the interaction graph, and others whose sampled negative
+        is near them. Examples of ``change.after`` are not included.
 
         Args:
-            hops: the largest graph distance. The model's ``reach`` applies if it is smaller.
-            limit: the largest number of examples near the rows, and of other examples whose negatives are inspected.
-            times: number of negatives for each positive.
+            hops: largest graph distance that counts as near; the model's ``reach`` is used instead if it is smaller.
+            limit: largest number of examples near the rows, and of other examples whose negatives are inspected.
+            times: number of negatives per positive for a pairwise loss.
 
         Returns:
-            Pairs of a batch and the weight of its rows' losses, and whether they contain all affected examples. The
-            list is empty for a model whose losses do not depend on other users' interactions.
+            Batches with the weight of each one's loss sum, which together estimate the summed loss of all such
+            examples; and whether none of these is missing. No batches if ``reach`` is ``None`` or ``limit`` is 0.
         """
         reach = self.bench.model.reach
         if reach is None or not limit:
@@ -278,9 +277,10 @@ class Case:
     def _reached_by_negatives(
         self, hops: float, limit: int, known: np.ndarray, times: int
     ) -> tuple[Interaction, float]:
-        """Return batch rows whose negative is near the forgotten rows, and the fraction of examples inspected for it.
+        """Draw retained examples with negatives, and return the batch rows whose negative is near the forgotten rows.
 
-        About ``limit`` examples are inspected; ``known`` ones (int64 numbers, ascending) are left out.
+        About ``limit`` examples are drawn that are not in ``known`` (int64 identifiers, ascending). The second value is
+        the fraction of all such examples that was drawn. A negative is near within graph distance ``hops``.
         """
         data, negatives = self.bench.dataset, self.bench.negatives
         examples, size = self._others(limit, known, "reached by negatives")
@@ -294,11 +294,11 @@ class Case:
 
         A small uniform sample would rarely look up the requesting users' table rows, and would estimate their block of
         the Hessian as zero. Therefore three strata are sampled separately, each weighted by its size: the requesting
-        users' own examples, those of other users on the same items, and the rest.
+        users' own examples, those of other users with the forgotten items, and the rest.
 
         Args:
-            n: the largest sample of each stratum; of the requesting users' examples at least 4096 are used.
-            times: number of negatives per positive for the requesting users' examples; others have one.
+            n: largest number of examples from each stratum; from the requesting users' own it is at least 4096.
+            times: number of negatives per positive in the users' own examples, for a pairwise loss; others have one.
 
         Returns:
             The batches, the weight of each batch's loss sum, and whether they contain all retained examples.
@@ -321,23 +321,23 @@ class Case:
         return batches, weights, n >= n_train
 
     def some(self, examples: np.ndarray, limit: int, name: str) -> tuple[np.ndarray, float]:
-        """Return at most ``limit`` of some examples (int64 numbers), drawn uniformly, and the fraction drawn.
+        """Return at most ``limit`` of some examples (int64 identifiers), drawn uniformly, and the fraction drawn.
 
-        ``name`` is that of the random stream.
+        ``name`` is the name of the random generator, see :meth:`stream`.
         """
         if len(examples) <= limit:
             return examples, 1.0
         return self.stream(name).choice(examples, limit, replace=False), limit / len(examples)
 
     def _others(self, n: int, known: np.ndarray, name: str) -> tuple[np.ndarray, int]:
-        """Return a uniform sample of the retained examples that are not known, and how many such examples there are.
+        """Return a uniform sample of the retained examples that are not in ``known``, and the number of all of these.
 
-        If a sample contains known examples only, one of four times the size is drawn, and so on.
+        If a sample contains only known examples, one of four times the size is drawn, and so on.
 
         Args:
             n: number of examples to draw before the known ones are removed, at least 1.
-            known: int64, ascending, numbers of retained examples.
-            name: name of the random stream.
+            known: int64, ascending, identifiers of retained examples.
+            name: the random generator's name, see :meth:`stream`.
         """
         size, found = self.bench.n_train - len(known), known[:0]
         while size and not len(found):

@@ -8,11 +8,12 @@ def gaussian_delta(epsilon: float, sensitivity: float, sigma: float) -> float:
 
     Args:
         epsilon: epsilon of the guarantee, above 0.
-        sensitivity: the largest Euclidean distance that the noise has to hide; 0 gives a delta of 0.
-        sigma: standard deviation of the noise.
+        sensitivity: the largest Euclidean distance between two results (here: the unlearned and the retrained
+            parameters) that the noise has to make indistinguishable; 0 gives a delta of 0.
+        sigma: standard deviation of the noise on each number.
 
     Returns:
-        The delta, which is up to 1.25; 1 or more is no guarantee.
+        The delta, between 0 and 1.25. Smaller is a better guarantee; 1 or more is none.
     """
     if sensitivity == 0:
         return 0.0
@@ -20,14 +21,14 @@ def gaussian_delta(epsilon: float, sensitivity: float, sigma: float) -> float:
 
 
 def gaussian_sigma(epsilon: float, delta: float, sensitivity: float) -> float:
-    """Return the standard deviation of the noise for a guarantee: ``sensitivity sqrt(2 ln(1.25 / delta)) / epsilon``.
+    """Return the standard deviation of Gaussian noise that gives an (epsilon, delta) guarantee.
 
-    The guarantee is proved for ``epsilon`` up to 1. C. Dwork, A. Roth, "The Algorithmic Foundations of Differential
-    Privacy", 2014 (equation numbers not checked).
+    It is ``sensitivity sqrt(2 ln(1.25 / delta)) / epsilon``. The guarantee is proved for ``epsilon`` up to 1. C. Dwork,
+    A. Roth, "The Algorithmic Foundations of Differential Privacy", 2014 (equation numbers not checked).
 
     Args:
         epsilon: epsilon of the guarantee, above 0.
         delta: delta of the guarantee, above 0.
-        sensitivity: the largest Euclidean distance that the noise has to hide.
+        sensitivity: the largest Euclidean distance that the noise has to hide, see :func:`gaussian_delta`.
     """
     return sensitivity * math.sqrt(2 * math.log(1.25 / delta)) / epsilon

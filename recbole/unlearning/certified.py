@@ -1,4 +1,4 @@
-"""The base class of CEU and IDEA, which measure the error of each step and add noise to the released copies."""
+"""The base class of CEU and IDEA, which measure the error of each step and add noise to saved copies of the model."""
 
 import hashlib
 from abc import abstractmethod
@@ -31,25 +31,27 @@ LEAST_SECRET = 16
 
 
 class CertifiedAlgorithm(InfluenceAlgorithm):
-    """Base class of influence-function algorithms that certify unlearning by noise on the released models.
+    """Base class of influence-function algorithms that certify unlearning by noise on the released copies of a model.
 
-    The model itself is updated without noise, from one request to the next, and :attr:`error` sums up how far each
-    update may be from retraining. Noise is added to a copy of the model when the copy is released, at each of the four
-    checkpoints (:meth:`release`). If the model itself were noisy, every request would start from the noise of the
-    previous ones, and errors and noise would amplify each other.
+    A copy of the model is released (saved in a file) at each of the four checkpoints, which are points in the sequence
+    of requests. Noise is added to this copy only (:meth:`release`). The model itself is updated without noise, from one
+    request to the next, and :attr:`error` sums up how far each update may be from retraining. If the model itself were
+    noisy, every request would start from the noise of the previous ones, and errors and noise would amplify each other.
 
     A request that is answered before checkpoint ``j`` affects all releases from ``j`` on, and their epsilons and deltas
-    add up. The certificate of a release states these sums for every earlier checkpoint ``j``.
+    add up. The certificate of a release states these sums for each checkpoint ``j`` up to its own.
 
     The noise is generated from (seed, algorithm, checkpoint), so that runs are reproducible. Anyone who knows the seed
-    can therefore subtract it. For use outside of a benchmark, ``--release_secret`` generates the noise from the bytes
-    of a secret file instead. Even so, torch's generator is not cryptographically secure.
+    can therefore subtract the noise. For use outside of a benchmark, the option ``--release_secret`` names a file with
+    secret bytes, from which the noise is generated instead. Even so, torch's random generator is not cryptographically
+    secure.
 
     Attributes:
         secret: bytes of the ``--release_secret`` file; ``None`` without one.
-        error: the errors of all requests since the base model, summed. Subclasses define the error.
-        broken: violated assumptions of the guarantee, as text; with any of them it does not hold.
-        deltas: checkpoint number to the delta of its release, for all releases so far.
+        error: sum over all requests so far of a number that bounds the error of the request's step. Subclasses define
+            this number.
+        broken: assumptions of the guarantee that are violated, as text. The guarantee holds only if there are none.
+        deltas: checkpoint number (from 0) to the delta of its release, for all releases so far.
     """
 
     certifies: ClassVar[bool] = True
@@ -62,9 +64,9 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         self.deltas: dict[int, float] = {}
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mark the requests' rows as forgotten, then compute and apply the step.
+        """Mark the requests' rows (interactions) as forgotten, then compute and apply the parameter update.
 
-        A request that times out or diverges voids the guarantee, because the model still depends on its rows.
+        If this times out or diverges, the guarantee no longer holds, because the model still depends on these rows.
         """
         outcome = super().forget(requests, deadline)
         if outcome.status in ("timeout", "diverged"):
@@ -72,16 +74,18 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         return outcome
 
     def measured(self, case: Case, system: System, x: torch.Tensor, right: torch.Tensor, damping: float) -> float:
-        """Return a bound on the norm of the new objective's gradient at the end of a step.
+        """Return an upper bound on the norm of the retained objective's gradient after a step.
 
-        See :meth:`System.residual <recbole.unlearning.system.System.residual>`.
+        The objective is the summed training loss of all examples that are not forgotten, plus the damping term, see
+        :meth:`System.residual <recbole.unlearning.system.System.residual>`. A norm of 0 would mean that the parameters
+        after the step are a stationary point of what retraining minimises.
 
         Args:
             case: the requests.
-            system: their linear system.
-            x: the step, a flat vector.
+            system: the requests' linear system, which the step solves.
+            x: the step, a flat vector (float [number of parameters]).
             right: right-hand side of the system, a flat vector.
-            damping: damping of the mean loss.
+            damping: number that is added to the diagonal of the mean loss's Hessian.
 
         Raises:
             NotApplied: the norm is not finite (``diverged``), or the time is up (``timeout``).
@@ -93,12 +97,12 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         return residual
 
     def count(self, error: float, system: System, work: dict[str, Any]) -> list[str]:
-        """Add a request's error to the sum, and return which assumptions of the guarantee do not hold for it.
+        """Add the error of a step to :attr:`error`, and return the assumptions of the guarantee that the step violates.
 
         Args:
-            error: error of the request's step.
-            system: the request's linear system.
-            work: the figures that :meth:`newton` returned.
+            error: the number that bounds the error of the step, as the subclass defines it.
+            system: the linear system that the step solves.
+            work: the figures about the solution that :meth:`newton` returned.
 
         Returns:
             The violated assumptions, as text; they are also added to :attr:`broken`.
@@ -116,18 +120,18 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         return broken
 
     def memory(self) -> dict[str, Any]:
-        """Return the attributes ``error``, ``broken`` (as a sorted list) and ``deltas`` for a snapshot."""
+        """Return the attributes ``error``, ``broken`` (as a sorted list) and ``deltas``, to be saved in a snapshot."""
         return {"error": self.error, "broken": sorted(self.broken), "deltas": dict(self.deltas)}
 
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Restore the state of a snapshot, including that of the guarantee.
+        """Continue an interrupted run: restore the model, the mask of forgotten rows and the state of the guarantee.
 
         Args:
-            state_dict: the model's parameters and buffers.
-            forgotten: bool [rows of the log], True for rows that were forgotten when the snapshot was taken.
-            memory: what :meth:`memory` returned; ``None`` if there is none.
+            state_dict: the model's parameters and buffers when the snapshot was taken.
+            forgotten: bool [rows of the log], True for the rows (interactions) that were forgotten at that time.
+            memory: what :meth:`memory` returned at that time; with ``None`` the state of the guarantee stays as it is.
         """
         super().restore(state_dict, forgotten, memory)
         if memory:
@@ -137,19 +141,23 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
     @property
     @abstractmethod
     def epsilon(self) -> float | None:
-        """Epsilon of one release; ``None`` if the user set none, so that nothing is certified."""
+        """Epsilon of the guarantee for one released copy; ``None`` if it was not set, so that nothing is certified."""
 
     @abstractmethod
     def noise(self, checkpoint: int) -> tuple[torch.Tensor | None, dict[str, Any]]:
-        """Return the noise to add to the model at a checkpoint, and entries of the certificate.
+        """Return the noise to add to the released copy of the model at a checkpoint, and entries of its certificate.
+
+        Args:
+            checkpoint: number of the checkpoint, from 0.
 
         Returns:
-            The noise, a flat vector over all parameters, or ``None`` for no noise; and a dictionary with ``sigma`` (its
-            standard deviation), ``delta`` and figures of the algorithm.
+            The noise, a flat vector over all trained parameters, or ``None`` for no noise; and a dictionary with
+            ``delta`` (of the guarantee for this release), ``sigma`` (the standard deviation of the noise, as the
+            algorithm defines it) and further figures of the algorithm.
         """
 
     def release(self, checkpoint: int) -> dict[str, Any]:
-        """Return a noisy copy of the model, and its certificate. The model itself does not change.
+        """Return a copy of the model with noise, and its certificate. The model itself does not change.
 
         Args:
             checkpoint: number of the checkpoint, from 0.
@@ -170,7 +178,12 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         return released | {"certificate": self._certificate(checkpoint, entries)}
 
     def _certificate(self, checkpoint: int, entries: dict[str, Any]) -> dict[str, Any]:
-        """Return the certificate of a release as JSON values, given the entries that :meth:`noise` returned."""
+        """Return the certificate of a released copy as JSON values, given the entries that :meth:`noise` returned.
+
+        Besides these entries it has ``epsilon``; ``composed`` (for each checkpoint up to this one: number of releases
+        since then, and sums of their epsilons and deltas); ``secret`` (whether a secret file was used); ``holds``
+        (whether the guarantee holds); ``broken`` (why not, as texts); and ``assumed`` (assumptions never checked).
+        """
         since = {
             at: [self.deltas[later] for later in range(at, checkpoint + 1) if later in self.deltas]
             for at in range(checkpoint + 1)
@@ -196,7 +209,7 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         }  # fmt: skip
 
     def normal(self, checkpoint: int) -> torch.Tensor:
-        """Return the standard normal noise of a checkpoint, a flat vector over all parameters."""
+        """Return standard normal noise for a checkpoint, a flat vector over all trained parameters, reproducibly."""
         seed = torch_seed(self.config["seed"], "release", self.name, checkpoint)
         if self.secret is not None:
             key = hashlib.sha256(b"%s|%s|%d" % (self.secret, self.name.encode(), checkpoint)).digest()

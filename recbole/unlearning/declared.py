@@ -1,8 +1,9 @@
 """Names and hyper-parameters of this package's algorithms, read from their source text without importing them.
 
 The command line needs both for ``--help``, but importing an algorithm imports torch, which takes seconds. Source files
-are therefore parsed instead. A class that assigns a string to ``name`` is an algorithm. Only the dataclass that it
-assigns to ``Hyper`` is executed. If that fails because it uses other names of the file, the file is imported.
+are therefore parsed instead. A class whose body assigns a string to ``name`` is an algorithm. Only the definition of
+the dataclass that the body assigns to ``Hyper`` is executed. If this fails because the dataclass uses other names of
+the file, the file is imported.
 """
 
 import ast
@@ -19,14 +20,14 @@ from recbole.unlearning.hyper import NoHyperParameters
 
 @dataclass(frozen=True)
 class Declared:
-    """What the source file of an algorithm declares; the algorithm itself need not be imported.
+    """Name, class and hyper-parameters of an algorithm, read from its source file, usually without importing it.
 
     Attributes:
         name: the algorithm's name on the command line.
-        module: dotted name of its module.
-        cls: name of its class in that module.
+        module: dotted name of the algorithm's module.
+        cls: name of the algorithm's class in that module.
         about: first line of the class's docstring.
-        hyper: dataclass of its hyper-parameters, with types, defaults and help texts.
+        hyper: dataclass of the hyper-parameters, with types, defaults and help texts.
     """
 
     name: str
@@ -42,11 +43,11 @@ class Declared:
 
 
 def declared(path: Path, module: str) -> list[Declared]:
-    """Return the algorithms that a source file declares, in the order of the file.
+    """Return the unlearning algorithms that a source file defines, in the order of the file.
 
     Args:
         path: path of the file.
-        module: dotted name of its module.
+        module: dotted name of the module that the file contains.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
@@ -68,7 +69,13 @@ def _assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
 
 
 def _hyper(named: ast.expr | None, classes: Mapping[str, ast.ClassDef]) -> type[NoHyperParameters] | None:
-    """Return the dataclass that an algorithm assigns to ``Hyper``; ``None`` if it cannot be executed on its own."""
+    """Return the dataclass that an algorithm assigns to ``Hyper``; ``None`` if its definition needs the whole file.
+
+    Args:
+        named: the assigned expression; ``None`` if the algorithm's class body has no such assignment.
+        classes: class name to definition, for the classes of the file. Base classes of the dataclass are found here, or
+            in :mod:`recbole.unlearning.hyper`.
+    """
     names = dict(vars(hyper))
     if not isinstance(named, ast.Name):
         return None

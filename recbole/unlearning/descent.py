@@ -1,4 +1,4 @@
-"""Base classes of first-order algorithms, whose optimiser steps on the model add up to one parameter update."""
+"""Base classes of algorithms whose parameter update is the total change by some optimiser steps on the model."""
 
 import contextlib
 from abc import abstractmethod
@@ -20,7 +20,7 @@ from recbole.unlearning.second_order.subspace import Subspace, trained
 from recbole.utils import UserError
 
 BATCH_SIZE = 256
-"""Largest number of examples in an optimiser step, as in ERASE."""
+"""Largest number of examples in an optimiser step, as in the ERASE benchmark."""
 
 
 @contextlib.contextmanager
@@ -41,7 +41,9 @@ def preserved(model: AbstractRecommender) -> Iterator[None]:
 
 
 class Descent:
-    """Makes and counts the optimiser steps for the requests of one case, and supplies their batches.
+    """Makes and counts the optimiser steps with which an algorithm answers requests, and supplies the batches for them.
+
+    Training examples are given by their identifiers (int64), see :class:`~recbole.unlearning.case.Case`.
 
     Args:
         case: the requests to answer.
@@ -50,7 +52,7 @@ class Descent:
         case: the requests to answer.
         taken: number of steps made so far.
         model: the model, which the steps change in place.
-        dataset: the data, whose mask of forgotten rows includes the requests' rows.
+        dataset: the data, in which the requests' rows (interactions) are already marked as forgotten.
     """
 
     def __init__(self, case: Case) -> None:
@@ -77,9 +79,10 @@ class Descent:
         Args:
             optimizer: the optimiser of the model's parameters.
             loss: returns the loss to decrease, a scalar tensor.
-            rates: parameter name to the factors by which its gradient is multiplied, of the parameter's shape; ``None``
-                multiplies nothing.
-            longest: Euclidean norm to which the gradient over all parameters is clipped; ``None`` does not clip.
+            rates: parameter name to a tensor of the parameter's shape, by which the parameter's gradient is multiplied;
+                ``None`` multiplies nothing.
+            longest: largest Euclidean norm of the gradient over all parameters, to which it is clipped; ``None`` does
+                not clip.
 
         Raises:
             NotApplied: the time is up; its status is ``timeout``.
@@ -100,12 +103,12 @@ class Descent:
         """Yield training examples in random order, in batches of at most 256.
 
         Args:
-            examples: int64, numbers of the examples.
-            name: name of the random stream for the order.
-            epoch: number of the epoch, which changes the order.
+            examples: int64, identifiers of the examples.
+            name: name of the random generator that draws the order.
+            epoch: number of the epoch; another epoch has another order.
 
         Yields:
-            int64, numbers of a batch's examples.
+            int64, identifiers of the examples in one batch.
         """
         order = self.case.stream(name, epoch).permutation(examples)
         for start in range(0, len(order), BATCH_SIZE):
@@ -115,9 +118,9 @@ class Descent:
         """Return the mean training loss of some examples, a scalar tensor, with newly drawn negatives.
 
         Args:
-            examples: int64, numbers of the examples, at least one.
-            name: name of the random stream for negatives.
-            epoch: number of the epoch, which changes the negatives.
+            examples: int64, identifiers of the examples, at least one.
+            name: part of the name of the random generator that draws the negatives.
+            epoch: number of the epoch; another epoch has other negatives.
         """
         return self.mean_loss_of(self.dataset.collate(examples), name, epoch, int(examples[0]))
 
@@ -126,25 +129,25 @@ class Descent:
 
         Args:
             batch: positives, to which as many negatives are added as in training.
-            name: strings and numbers that name the random stream for negatives.
+            name: strings and numbers, the name of the random generator that draws the negatives.
         """
         batch = self.case.with_negatives(batch, self.case.bench.negatives.times, *name)
         return self.model.loss_sum(batch.to(self.case.bench.device)) / len(batch)
 
     def forgotten(self) -> Iterator[Interaction]:
-        """Yield the examples that contained a forgotten row, as before forgetting, in batches of at most 256."""
+        """Yield batches of at most 256 examples: those that contained a forgotten row, as they were before."""
         forget = self.case.change.before
         for start in range(0, len(forget), BATCH_SIZE):
             yield forget[start : start + BATCH_SIZE]
 
 
 class DescentAlgorithm(StepAlgorithm):
-    """Base class of algorithms that train the model for some optimiser steps and return the total change as a step.
+    """Base class of algorithms that train the model for some optimiser steps; the total change is their update.
 
-    Some steps erase, such as gradient ascent on forgotten examples, and others repair, on retained examples. If the
-    time runs out during these steps, or a number overflows, the model stays as it was. Dropout is off, and batch
-    normalisation works as in evaluation. Optimisers and their state are created for each request, and no learning-rate
-    scheduler is used. Subclasses implement :meth:`descend`.
+    Typically some steps erase, such as gradient ascent on forgotten examples, and others repair, on retained (not
+    forgotten) examples. If the time runs out during these steps, or a number overflows, the model stays as it was.
+    Dropout is off, and batch normalisation works as in evaluation. Subclasses implement :meth:`descend`; they create
+    new optimisers for each request and use no learning-rate scheduler.
     """
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
@@ -163,7 +166,15 @@ class DescentAlgorithm(StepAlgorithm):
         """
 
     def solve(self, case: Case, observed: None) -> Step:
-        """Return the change that :meth:`descend` makes to the parameters as a step; the model itself is restored."""
+        """Return as a step by how much :meth:`descend` changes the parameters, and restore the model.
+
+        Args:
+            case: the requests to answer.
+            observed: not used.
+
+        Raises:
+            NotApplied: the time is up; its status is ``timeout``.
+        """
         whole, descent = Subspace(self.model), Descent(case)
         before = whole.vector()
         with preserved(self.model):
@@ -180,31 +191,36 @@ class DescentAlgorithm(StepAlgorithm):
 class ErasingAlgorithm(DescentAlgorithm):
     """Base class of algorithms that re-initialise or perturb weights, and then fine-tune on retained examples.
 
-    Only the embedding tables and weight matrices that the model's ``erasable`` returns are re-initialised or perturbed.
+    Only the embedding tables and weight matrices that the model's method ``erasable`` names are re-initialised or
+    perturbed.
     """
 
     def check(self, model: AbstractRecommender) -> None:
-        """Refuse a model without trained parameters, or without ``erasable`` tables and matrices.
+        """Raise an error for a model without trained parameters, or without ``erasable`` tables and matrices.
 
         Raises:
-            UserError: the model has none.
+            UserError: the model has none of them.
         """
         super().check(model)
         if not model.erasable():
             raise UserError(
                 f"{self.name} re-initialises or perturbs trained embedding tables and weight matrices, and "
-                f"{type(model).__name__} has none: its method erasable() returns no name"
+                f"{type(model).__name__} has none (its method erasable() returns no name); choose another --model or "
+                "--unlearning_algorithm"
             )
 
     def reached(self, batch: Interaction) -> dict[str, torch.Tensor]:
-        """Return which rows of the erasable tables and matrices represent a batch's examples.
+        """Return which rows of the erasable tables and matrices represent the users and items of a batch.
 
-        In a table that the model's ``lookups`` list, these are the rows of the batch's user and item ids; in other
-        parameters, all rows. Padding rows are left out.
+        In a table that is listed in the model's ``lookups``, these are the rows of the batch's user and item ids; in
+        all other parameters, all rows. Padding rows are left out.
+
+        Args:
+            batch: training examples.
 
         Returns:
             Parameter name to int64 row indices, ascending. For a matrix of which only some entries are stored (the
-            model's ``entry_tables``), the values are the positions of the stored entries in these rows instead.
+            model's ``entry_tables``), the positions of the stored entries of these rows instead.
         """
         lookups, padding, found = self.model.lookups(), padding_rows(self.model), {}
         for name in self.model.erasable():

@@ -9,12 +9,12 @@ from recbole.utils import UserError
 def hyperparameter(
     default: Any, help_text: str, above: float | None = None, least: float | None = None, most: float | None = None
 ) -> Any:
-    """Return a dataclass field for a hyper-parameter.
+    """Return a dataclass field that declares a hyper-parameter.
 
     Args:
-        default: its default value; ``None`` if the algorithm then chooses a value or does without one.
-        help_text: its help text.
-        above: values must be larger than this; ``None`` for no such bound.
+        default: the default value; ``None`` if the algorithm then chooses a value or does without one.
+        help_text: the help text on the command line.
+        above: the value must be larger than this; ``None`` for no such bound.
         least: the smallest value allowed; ``None`` for no such bound.
         most: the largest value allowed; ``None`` for no such bound.
     """
@@ -23,10 +23,10 @@ def hyperparameter(
 
 @dataclass(frozen=True)
 class NoHyperParameters:
-    """Base class of the algorithms' hyper-parameters; it has none itself.
+    """Base class of the dataclasses that hold an algorithm's hyper-parameters; itself it has no fields.
 
-    A field's name is its command-line flag and configuration key, and ``metadata["help"]`` is its help text. Values of
-    ``None`` are not checked.
+    A subclass has one field per hyper-parameter, made by :func:`hyperparameter`. The field's name is also the name of
+    the command-line flag and the configuration key. Bounds are checked when an instance is made, except for ``None``.
 
     Raises:
         UserError: a value is outside the bounds that :func:`hyperparameter` was given.
@@ -48,7 +48,7 @@ class NoHyperParameters:
 
 @dataclass(frozen=True)
 class HyperParameters(NoHyperParameters):
-    """Hyper-parameters of all algorithms that compute one step per request."""
+    """Hyper-parameters of all algorithms that compute one parameter update per request and add it to the model."""
 
     max_norm: float | None = hyperparameter(
         None, "largest Euclidean norm of one request's parameter change (default: no limit)", above=0
@@ -88,7 +88,7 @@ class NeggradHyper(HyperParameters):
 
 @dataclass(frozen=True)
 class ViewHyper(NoHyperParameters):
-    """Hyper-parameters of all algorithms that unlearn an attribute: which user embeddings are protected."""
+    """Hyper-parameters of all algorithms that unlearn a user attribute: from which user embeddings they remove it."""
 
     protect_view: str = hyperparameter(
         "all", "user embeddings to protect: table (the trained table), propagated (those computed from it), or all"

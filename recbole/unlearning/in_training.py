@@ -1,4 +1,4 @@
-"""Base classes of reference methods that hide a user attribute by training a new model: not unlearning."""
+"""Base classes of methods that hide a user attribute by training a new model: not unlearning, but a comparison."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -29,20 +29,22 @@ from recbole.utils.clock import Clock
 from recbole.utils.deadline import Deadline
 
 Labelled = dict[str, torch.Tensor]
-"""Attribute name to each user's group number, int64 [n_users]; -1 for users who are not protected."""
+"""Attribute name to the group number of every user, int64 [n_users]; -1 for users who are not protected."""
 
 
 class InTrainingAlgorithm(AttributeAlgorithm):
     """Base class of methods that train a model from scratch with a penalty on the attribute added to the loss.
 
-    Subclasses implement :meth:`penalty`. This is not unlearning, because the base model is discarded. It shows what
-    protection costs if a model may be trained for it. Requests are only recorded. At each checkpoint one training on
-    all of the data, with the base model's settings and seed, answers all requests so far. Validation chooses the epoch
-    as usual. The penalty covers all users who are protected by then, in all attributes. The time budget does not apply,
-    because a partly trained model would not be a result.
+    Subclasses implement :meth:`penalty`. This is not unlearning, because the model that received the requests (the base
+    model) is discarded. It shows what protecting an attribute costs if a model may be trained for this purpose.
+
+    Requests are only recorded. At each checkpoint (one of four points in the sequence of requests) one training on all
+    of the data, with the base model's settings and seed, answers all requests so far. Validation chooses the epoch as
+    usual. The penalty covers all users who have asked for protection by then, in all attributes. The time limit of the
+    requests does not apply, because a partly trained model would not be a result.
 
     Attributes:
-        asked: attribute name to the latest request for it, which lists all users protected so far.
+        asked: attribute name to the latest request for this attribute, which lists all users protected so far.
         stale: whether a request has been recorded since the last training.
         snapshot: path of the file for snapshots of the training; ``None`` writes none.
     """
@@ -57,14 +59,15 @@ class InTrainingAlgorithm(AttributeAlgorithm):
 
     @classmethod
     def check_class(cls, model_class: type[AbstractRecommender]) -> None:
-        """Refuse model classes without trained user embeddings.
+        """Raise an error for a model class without trained user embeddings.
 
         Raises:
-            UserError: the class has none, or is not a collaborative-filtering model.
+            UserError: the class has no user embeddings, or is not a collaborative-filtering model.
         """
         if model_class.type is not ModelType.GENERAL:
             raise UserError(
-                f"{cls.name} needs trained user embeddings, and {model_class.__name__} builds them from histories"
+                f"{cls.name} needs trained user embeddings, and {model_class.__name__} represents users by vectors "
+                "computed from histories; choose another --model or --unlearning_algorithm"
             )
         super().check_class(model_class)
 
@@ -75,20 +78,26 @@ class InTrainingAlgorithm(AttributeAlgorithm):
 
     @abstractmethod
     def penalty(self, model: GeneralRecommender, views: Mapping[str, UserView], labels: Labelled) -> "Penalty":
-        """Return the module that computes the penalty, a term added to the training loss.
+        """Return the module that computes the penalty, a term that is added to the training loss.
 
         Args:
             model: the new model, before training.
-            views: its protected matrices of user embeddings, name to view.
+            views: the matrices of the model's user embeddings that are to be protected: name to
+                :class:`~recbole.model.user_views.UserView`.
             labels: attribute name to the group of each protected user, see :data:`Labelled`.
         """
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
         """Record which users are to be protected. The model changes later, in :meth:`complete`.
 
+        A request is skipped if its protected users belong to fewer than two groups of the attribute.
+
         Args:
             requests: attribute requests, in their order.
             deadline: not used.
+
+        Returns:
+            The outcome: ``applied``, or ``skipped`` if all of the requests are skipped.
         """
         clock = Clock(self.device, *PHASES)
         noted = [cast(AttributeRequest, request) for request in requests]
@@ -102,10 +111,10 @@ class InTrainingAlgorithm(AttributeAlgorithm):
         return Outcome(status, reason, seconds=clock.phases, idle=idle, work=work)
 
     def complete(self) -> bool:
-        """Train a model with the penalty for all users who are protected by now.
+        """Train a new model with the penalty for all users who are protected by now, and take over its parameters.
 
         Returns:
-            Whether it trained; it does not if no user has been added since the last training.
+            Whether a model was trained: False if no request has been recorded since the last training.
         """
         if not self.stale:
             return False
@@ -120,7 +129,12 @@ class InTrainingAlgorithm(AttributeAlgorithm):
         return True
 
     def _with_penalty(self, run: Run, state: State) -> AbstractRecommender:
-        """Return a new model whose loss includes the penalty, and whose parameters include the penalty's."""
+        """Return a new, untrained model whose loss includes the penalty; its submodule ``protection`` is the penalty.
+
+        Args:
+            run: settings and class of the model.
+            state: the data on which the model is to be trained.
+        """
         model = cast(GeneralRecommender, new_model(run, state))
         labels = {name: self._labels(request) for name, request in self.asked.items()}
         penalty = self.penalty(model, chosen_views(model, self.dataset, self.hyper.protect_view), labels)
@@ -135,13 +149,20 @@ class InTrainingAlgorithm(AttributeAlgorithm):
         return model
 
     def _labels(self, request: AttributeRequest) -> torch.Tensor:
-        """Return the group of each protected user, int64 [n_users]; -1 for the others."""
+        """Return the group number of each protected user, int64 [n_users]; -1 for all other users."""
         label = np.full(self.dataset.n_users, -1)
         label[request.protected] = request.attribute.label[request.protected]
         return torch.from_numpy(label).to(self.device)
 
     def _resume(self, run: Run, state: State) -> ResumeFile | None:
-        """Return the snapshot file of the training, ``None`` if there is none; the requests are in its fingerprint."""
+        """Return the snapshot file of the training; ``None`` if no snapshots are written.
+
+        A snapshot is used only by a training with the same settings, data, penalty and recorded requests.
+
+        Args:
+            run: settings and class of the model.
+            state: the data on which the model is trained.
+        """
         if self.snapshot is None:
             return None
         asked = [(one.attribute.sha256, one.protected.tolist()) for one in self.asked.values()]
@@ -149,7 +170,7 @@ class InTrainingAlgorithm(AttributeAlgorithm):
         return ResumeFile(self.snapshot, fingerprint(made=made, version=recbole.__version__))
 
     def work_beside(self, stem: Path) -> None:
-        """Store snapshots of the training in the file ``<stem>.training.resume``."""
+        """From now on, store snapshots of the training in the file ``<stem>.training.resume``."""
         self.snapshot = stem.with_name(f"{stem.name}.training.resume")
 
     def finish(self) -> None:
@@ -158,10 +179,10 @@ class InTrainingAlgorithm(AttributeAlgorithm):
             ResumeFile(self.snapshot, "").remove()
 
     def memory(self) -> dict[str, Any]:
-        """Return the recorded requests, and whether the model still has to be trained for them.
+        """Return the recorded requests, and whether a model still has to be trained for them, for a snapshot.
 
         Returns:
-            ``asked``, a list with one dictionary per attribute, and ``stale``, a bool.
+            A dictionary with ``asked``, a list of one dictionary per attribute, and ``stale``, a bool.
         """
         asked = [
             {"index": one.index, "entity": one.entity, "name": one.attribute.name, "groups": list(one.attribute.groups),
@@ -173,12 +194,12 @@ class InTrainingAlgorithm(AttributeAlgorithm):
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Restore the state of a snapshot, including the recorded requests.
+        """Continue an interrupted run: restore the model and the recorded requests.
 
         Args:
-            state_dict: the model's parameters and buffers.
-            forgotten: bool [rows of the log]; no row is forgotten in this scenario.
-            memory: what :meth:`memory` returned; ``None`` restores no requests.
+            state_dict: the model's parameters and buffers when the snapshot was taken.
+            forgotten: bool [rows of the log], all False, because attribute requests forget no interaction.
+            memory: what :meth:`memory` returned at that time; ``None`` restores no requests.
         """
         super().restore(state_dict, forgotten)
         for one in (memory or {}).get("asked", ()):
@@ -191,13 +212,14 @@ class InTrainingAlgorithm(AttributeAlgorithm):
 
 
 class Penalty(nn.Module):
-    """Base class of penalties: modules that map a training batch to a scalar term of the loss.
+    """Base class of penalties: modules that map a training batch to a scalar tensor, which is added to the loss.
 
-    Snapshots of the training include the module's parameters and buffers.
+    The module's parameters are trained together with the model, and snapshots of the training include them.
 
     Args:
         model: the model to train.
-        views: its protected matrices of user embeddings, name to view.
+        views: the matrices of the model's user embeddings that are to be protected: name to
+            :class:`~recbole.model.user_views.UserView`.
         labels: attribute name to the group of each protected user, see :data:`Labelled`.
     """
 

@@ -25,49 +25,55 @@ from recbole.utils import UserError
 Curvature = HessianProduct | GaussNewtonProduct
 
 EXACTLY = {"tolerance": 1e-6}
-"""Solver settings for a system that includes all examples."""
+"""Solver settings for a linear system whose Hessian includes all retained examples: the relative residual to reach."""
 
 ROUGHLY = {"tolerance": 1e-3}
-"""Solver settings for a system that is estimated from a sample, in addition to ``progress``.
+"""Solver settings for a linear system that is estimated from a sample of examples: the relative residual to reach.
 
-See :func:`~recbole.unlearning.second_order.solvers.positive_solution`.
+The solver also stops by :attr:`InfluenceAlgorithm.progress`. Both are arguments of
+:func:`~recbole.unlearning.second_order.solvers.positive_solution`.
 """
 
 
 class InfluenceAlgorithm(StepAlgorithm):
-    """Base class of algorithms that make one influence-function step per request.
+    """Base class of algorithms that make one influence-function step (a damped Newton step) per request.
 
     The step changes all parameters, unless a subclass selects some.
 
-    Let ``t`` be the trained parameters, which minimise the sum ``L`` of the training losses, and let ``L'`` be the sum
-    over the ``n`` examples after forgetting. Since ``grad L(t) = 0``, ``grad L'(t) = g_after - g_before``: the
-    gradients of the examples whose loss changes, after and before forgetting. A damped Newton step towards the minimum
-    of ``L'`` is ``t <- t - (H / n + damping I)^-1 (g_after - g_before) / n``.
+    Let ``t`` be the trained parameters, which minimise the sum ``L`` of the training losses. Let ``L'`` be the sum over
+    the ``n`` training examples after forgetting. Since ``grad L(t) = 0``, ``grad L'(t) = g_after - g_before``, where
+    ``g_before`` and ``g_after`` are the gradients of those losses that change, before and after forgetting. A damped
+    Newton step towards the minimum of ``L'`` is ``t <- t - (H / n + damping I)^-1 (g_after - g_before) / n``, where
+    ``H`` is the Hessian of ``L'``.
 
-    The examples whose loss changes are those that contained a forgotten row. If the model propagates over a graph, they
-    are also the examples within graph distance ``hops`` of a forgotten row, and those with a negative within ``hops``
-    (:meth:`Case.affected <recbole.unlearning.case.Case.affected>`). At most ``n_affected`` of each are used, weighted
-    accordingly, with the old graph in ``g_before`` and the new one in ``g_after``. A forgotten item also becomes a
-    possible negative for the user's other examples. The gradient of that change in expected loss
-    (:class:`~recbole.unlearning.negatives_change.NegativesChange`) is a part of ``g_after``.
+    **Losses that change.** These are the losses of examples that contained a forgotten interaction. If the model
+    propagates over a graph, they are also the losses of examples within graph distance ``hops`` of a forgotten
+    interaction, or with a negative item within this distance
+    (:meth:`Case.affected <recbole.unlearning.case.Case.affected>`). Of each of these two kinds at most ``n_affected``
+    are sampled, and weighted so that they stand for all. ``g_before`` uses the old graph, ``g_after`` the new one. A
+    forgotten item also becomes a possible negative for the user's other examples. The gradient of the resulting
+    change in expected loss (:class:`~recbole.unlearning.negatives_change.NegativesChange`) is a part of ``g_after``.
 
-    ``H`` is the Hessian of the requesting users' retained examples and of samples that represent all others
-    (:meth:`curvature_sample`): ``n_hessian`` from the examples on the same items, and as many from the rest. Negatives
-    in ``H`` are drawn after forgetting. Unless ``H`` includes all examples, tables that the model reads only through
-    look-ups (``row_tables``) change only in the rows that the affected examples look up, because a sample does not know
-    the curvature of other rows.
+    **Hessian.** ``H`` is computed from the requesting users' retained examples, and from samples that stand for all
+    others (:meth:`curvature_sample`): ``n_hessian`` of the examples with the same items, and as many of the rest. Their
+    negatives are those possible after forgetting. A sample does not know the curvature of table rows that none of its
+    examples looks up. Unless ``H`` includes all examples, tables that the model reads only through look-ups
+    (``row_tables``) therefore change only in the rows that the examples with changed losses look up.
+
+    The limits ``hops``, ``n_affected`` and ``n_hessian`` are fields of :class:`~recbole.unlearning.system.Scope`.
     """
 
     Hyper: ClassVar[type[HyperParameters]] = InfluenceHyper
     progress: ClassVar[float] = 1e-2
-    """Relative progress per iteration at which conjugate gradients stop, for a system estimated from a sample.
+    """Conjugate gradients stop when ``right . x`` (see :meth:`newton`) grows by less than this fraction per iteration.
 
-    Twice as many iterations hardly change the forgotten log-odds, NDCG, or the divergence of other users' predictions.
-    They do change the gradient norm that certificates measure, but that is mostly due to the loss not being quadratic
+    This applies to a linear system that is estimated from a sample. Twice as many iterations hardly change the log-odds
+    of forgotten items, NDCG, or the divergence of other users' predictions from those of retrained models. They do
+    change the gradient norm that certificates measure, but this norm is mostly due to the loss not being quadratic
     (``docs/algorithms.md``, "Where the iterations end")."""
 
     certifies: ClassVar[bool] = False
-    """Whether a certificate needs the gradient at the end of each step."""
+    """Whether a certificate of unlearning needs the gradient at the parameters after each step."""
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         super().__init__(config, model, dataset)
@@ -85,42 +91,55 @@ class InfluenceAlgorithm(StepAlgorithm):
                 f"{type(model).__name__}: {reason}"
             ) from cause
         self.gauss_newton = has_outputs(model, example)
-        _ = dataset.log.by_item  # the index that finds examples near a request, built before the first one is timed
+        _ = dataset.log.by_item  # an index by item, built here so that the first request is not timed with it
 
     @property
     def alone(self) -> bool:
-        """Whether only the requesting users' losses depend on the parameters that the step changes."""
+        """Whether no losses but those of the requesting users' examples depend on the parameters that the step changes.
+
+        By default False; a subclass that changes only rows of these users may override this.
+        """
         return False
 
     @abstractmethod
     def scope(self, case: Case) -> Scope:
-        """Return the limits on examples and negatives for a case's linear system."""
+        """Return the limits on the examples and negatives from which the linear system of requests is computed."""
 
     @abstractmethod
     def step(self, case: Case, system: System) -> Step:
-        """Return the parameter update for a case's linear system, after the model was rebuilt.
+        """Return the parameter update, which solves the linear system, without applying it.
+
+        Args:
+            case: the requests.
+            system: the requests' linear system, complete with the gradient after forgetting.
 
         Raises:
             NotApplied: the time is up, or the step diverged.
         """
 
     def curvature_sample(self, case: Case, n: int, times: int) -> tuple[list[Interaction], list[float], bool]:
-        """Return the examples of the Hessian; subclasses may override this.
+        """Return the examples from which the Hessian is computed; subclasses may override this.
 
         See :meth:`Case.curvature_sample <recbole.unlearning.case.Case.curvature_sample>` for arguments and result.
         """
         return case.curvature_sample(n, times)
 
     def changed(self, case: Case, scope: Scope, negatives: NegativesChange) -> tuple[Weighted, Weighted]:
-        """Return the examples with a forgotten row, before and after forgetting, with negatives and weights.
+        """Return the examples that contain a forgotten interaction, before and after forgetting, with negatives.
+
+        For a pairwise loss, ``scope.negatives`` negatives are drawn per positive. All possible negatives are used
+        instead if this number is 0, or if only the requesting users' losses depend on the parameters to change
+        (:attr:`alone`) and there are few enough of them (:meth:`NegativesChange.cheap
+        <recbole.unlearning.negatives_change.NegativesChange.cheap>`). For other losses the number is that of training.
 
         Args:
             case: the requests.
-            scope: its ``negatives`` is read.
+            scope: limits, of which only ``negatives`` is used.
             negatives: the change of negatives that the requests cause.
 
         Returns:
-            Two lists of weighted batches: the examples before, and those that still exist after forgetting.
+            Two lists of pairs of a batch and the weight of its loss sum: the examples as they were before forgetting,
+            and those that still exist, as they are after forgetting.
         """
         change = case.change
         if case.pairwise and (not scope.negatives or (self.alone and negatives.cheap(change.before))):
@@ -130,11 +149,13 @@ class InfluenceAlgorithm(StepAlgorithm):
         return [(before, 1 / rows)], [(after, 1 / rows)]
 
     def observe(self, case: Case) -> System:
-        """Return the linear system of a case, without the gradient after forgetting, which needs the rebuilt model.
+        """Return the linear system of requests, still without the gradient after forgetting.
 
-        Its ``difference`` is the gradient before forgetting, on the old graph, minus the gradient of the change in
-        negatives. The latter is subtracted here because both gradients draw negatives under the new mask.
-        :meth:`System.settle <recbole.unlearning.system.System.settle>` subtracts the gradient after forgetting.
+        Its right-hand side ``difference`` is the gradient of the changed losses before forgetting, on the old graph,
+        minus the gradient of the change in expected loss that the change of negatives causes. When the model's graph
+        has been rebuilt without the forgotten interactions, :meth:`System.settle
+        <recbole.unlearning.system.System.settle>` subtracts the gradient of the changed losses after forgetting. All
+        negatives are drawn from the items that are possible negatives after forgetting.
         """
         scope, change, negatives = self.scope(case), case.change, NegativesChange(case)
         before, after = self.changed(case, scope, negatives)
@@ -154,7 +175,15 @@ class InfluenceAlgorithm(StepAlgorithm):
         return System(n, subspace, *new, sample[:2], moving, complete, difference, count, self.certifies)
 
     def solve(self, case: Case, observed: System) -> Step:
-        """Complete the linear system from :meth:`observe`, and return its :meth:`step`."""
+        """Complete the linear system from :meth:`observe`, and return the parameter update that :meth:`step` makes.
+
+        Args:
+            case: the requests.
+            observed: the linear system that :meth:`observe` returned.
+
+        Raises:
+            NotApplied: the time is up, or the step diverged.
+        """
         case.check_time("before the gradients")
         observed.settle(case.bench.unread)
         step = self.step(case, observed)
@@ -166,26 +195,26 @@ class InfluenceAlgorithm(StepAlgorithm):
     ) -> tuple[torch.Tensor, dict[str, Any]]:
         """Solve ``(H + n damping I) x = right`` by conjugate gradients.
 
-        A system with all examples uses ``H`` itself, and is solved to convergence (settings :data:`EXACTLY`). If ``H``
-        is not positive definite, its Gauss-Newton form replaces it.
+        If all retained examples are in the Hessian ``H``, ``H`` itself is used, and the system is solved to convergence
+        (:data:`EXACTLY`). If ``H`` is not positive definite, its Gauss-Newton approximation replaces it.
 
-        A system that is estimated from a sample uses the Gauss-Newton form from the start, if the model has one, as J.
-        Bae et al. do for networks in "If Influence Functions are the Answer, Then What is the Question?", NeurIPS 2022
-        (equation numbers not checked). Its settings are :data:`ROUGHLY`: the sampling error is larger than a percent,
-        and the last percent would take half of the iterations. Iterations also end when ``right . x`` grows by less
-        than the fraction :attr:`progress` per iteration. To first order, ``right . x`` is the increase of the loss
-        before forgetting minus the increase of the loss after it.
+        If ``H`` is estimated from a sample, the Gauss-Newton approximation is used from the start, if the model has
+        one, as J. Bae et al. do in "If Influence Functions are the Answer, Then What is the Question?", NeurIPS 2022
+        (equation numbers not checked). The solver's settings are then :data:`ROUGHLY` and :attr:`progress`: the
+        sampling error is larger than a percent, and the last percent would take half of the iterations. With the
+        default ``right``, ``right . x`` is to first order by how much the step raises the losses before forgetting,
+        minus by how much it raises those after it.
 
-        The damping is raised if a model has no Gauss-Newton form or conjugate gradients do not converge
-        (:func:`~recbole.unlearning.second_order.solvers.positive_solution`). It is raised too if a step's
-        :meth:`System.gain` is below a quarter, as in D. W. Marquardt, "An Algorithm for Least-Squares Estimation of
-        Nonlinear Parameters", SIAM J. 1963 (equation numbers not checked).
+        The damping is raised if ``H`` is indefinite and has no such approximation, if the iteration does not converge
+        (:func:`~recbole.unlearning.second_order.solvers.positive_solution`), or if :meth:`System.gain` is below a
+        quarter, as in D. W. Marquardt, "An Algorithm for Least-Squares Estimation of Nonlinear Parameters", SIAM J.
+        1963 (equation numbers not checked).
 
         Args:
             case: the requests.
-            system: their linear system.
-            right: right-hand side of the system, a flat vector.
-            damping: damping of the mean loss.
+            system: the requests' linear system.
+            right: right-hand side of the system, a flat vector; usually ``system.difference``.
+            damping: number that is added to the diagonal of the mean loss's Hessian.
             iterations: the largest number of iterations.
 
         Returns:
@@ -217,8 +246,9 @@ class InfluenceAlgorithm(StepAlgorithm):
         """Return the matrix-vector products with which a system is solved; :meth:`newton` says which are used when.
 
         Returns:
-            The product with ``H`` or its Gauss-Newton form; a function that returns the product to use instead if that
-            one is not positive definite, or ``None`` if there is none; and whether the first is the Gauss-Newton form.
+            The product with the Hessian ``H`` or with its Gauss-Newton approximation; a function that returns the
+            product to use instead if ``H`` is not positive definite, or ``None`` if there is no other; and whether the
+            first of the three is the Gauss-Newton approximation.
         """
         replaced = self.gauss_newton and not system.complete
         product = system.gauss_newton() if replaced else system.product()
@@ -226,7 +256,10 @@ class InfluenceAlgorithm(StepAlgorithm):
 
     @staticmethod
     def settled(found: Solution) -> dict[str, Any]:
-        """Return the entries of ``work`` that describe how a solver ended.
+        """Return the figures about a solution that are recorded in the ``work`` of the outcome.
+
+        They are ``n_hvp`` (number of matrix-vector products), ``n_gradients`` (2), ``residual`` (relative) and
+        ``solver`` (why the solver stopped).
 
         Raises:
             NotApplied: the time was up (``timeout``), or a value is not finite (``diverged``).

@@ -5,21 +5,23 @@ on, so it becomes a possible negative for the user's other examples. With popula
 often for all other users.
 
 Let an item ``i`` be proposed with weight ``w_i`` (uniform: 1; popularity: its training count to the power ``alpha``),
-and rejected if the user has interacted with it. With old weights ``w`` and new weights ``w'``, let ``a_f`` be the
-increase in weight of an item ``f`` among a user's possible negatives: ``w'_f`` if it has just become one, ``w'_f -
-w_f`` if it was one before, and 0 if it is none. Let ``Z`` and ``Z' = Z + sum_f a_f`` be the total weights before and
-after, and ``l_i`` the loss of an example with the negative ``i``, including its regulariser. Then the example's
-expected loss changes by::
+and rejected if the user has interacted with it. Let ``w`` be the weights before forgetting and ``w'`` those after it.
+Let ``a_f`` be the increase in weight of an item ``f`` among a user's possible negatives: ``w'_f`` if it has just become
+one, ``w'_f - w_f`` if it was one before, and 0 if it is none. Let ``Z`` and ``Z' = Z + sum_f a_f`` be the total weights
+of the user's possible negatives before and after, ``l_i`` the loss of an example with the negative ``i``, including its
+regulariser, and ``mean_old l`` and ``mean_new l`` its expectations before and after. Then the example's expected loss
+changes by::
 
     sum_f a_f (l_f - mean_old l) / Z'  =  sum_f a_f (l_f - mean_new l) / Z
 
-The right-hand side is what is computed, with draws under the new mask for ``mean_new``. Averaging over several
-negatives has the same expectation. A pointwise loss, the mean over a positive and its ``k`` negatives, changes by
-``k / (1 + k)`` times that.
+The right-hand side is what is computed; for ``mean_new l``, negatives are drawn as they are after forgetting. Averaging
+over several negatives per positive has the same expectation. A pointwise loss, which is the mean over a positive and
+its ``k`` negatives, changes by ``k / (1 + k)`` times this amount.
 
 There is no such change for a sampler that rejects only the target, as in session-based recommendation, nor for a model
-that draws no negatives (a softmax over the catalogue, all pairs, closed forms). Contrasts within a batch, as in SGL and
-DCCF, and negatives that a model draws by itself, as in SimRec, do not follow this rule and are not included.
+that draws no negatives (a softmax over the catalogue, all pairs, closed forms). The contrastive losses within a batch
+of SGL and DCCF, and negatives that a model draws by itself, as in SimRec, do not follow this formula and are not
+included.
 """
 
 import numpy as np
@@ -32,39 +34,56 @@ from recbole.unlearning.case import Case
 from recbole.utils import InputType
 
 MOST_SCORES = 2**22
-"""Largest number of scores for a mean over all possible negatives; above it, :data:`DRAWN` draws estimate the mean."""
+"""Largest number of (example, item) scores for an exact mean over all possible negatives of some examples.
+
+With more, :data:`DRAWN` draws per example estimate the mean.
+"""
 
 DRAWN = 64
-"""Number of draws that estimate the mean over all possible negatives if there are too many of them."""
+"""Number of negatives drawn per example to estimate the mean over all possible ones, if these are too many."""
 
 FEW = 8
-"""Number of draws per example of the requesting users that estimate ``mean_new l``, a small part of the change."""
+"""Number of negatives drawn per example of the requesting users to estimate ``mean_new l`` in the module's formula.
+
+Few are enough, because this term is a small part of the change.
+"""
 
 MOST_ROWS = 2**18
-"""Largest number of rows in a sum that may be estimated; of a longer sum, this many rows are drawn."""
+"""Largest number of (example, negative) rows in a sum of losses; a longer sum is estimated from this many drawn rows.
+
+Exact means over all possible negatives (:data:`MOST_SCORES`) are never estimated in this way.
+"""
 
 PIECE = 2**16
 """Number of rows per batch, which limits the memory that computing their losses takes."""
 
 MOST_WEIGHTS = 64
-"""Largest number of distinct weights in a sum that may be estimated; above it, rows are drawn in proportion to them."""
+"""Largest number of distinct row weights in a sum of losses, other than an exact mean over all possible negatives.
+
+With more, the sum is estimated from rows drawn in proportion to the size of their weights. The drawn rows then share
+one weight for each sign.
+"""
 
 Weighted = list[tuple[Interaction, float]]
 """Batches, each with the weight of its loss sum."""
 
 
 class NegativesChange:
-    """The change in expected training losses that requests cause because other negatives can be drawn afterwards.
+    """Computes how requests change the expected training losses of examples through the negatives that can be drawn.
 
-    It is returned as weighted batches: their losses, times the weights, add up to the change.
+    Methods return a change as weighted batches: the batches' loss sums, times their weights, add up to it. The formula
+    is in the module's docstring.
 
     Args:
-        case: the requests, whose rows are already marked as forgotten.
+        case: the requests, whose rows (interactions) are already marked as forgotten.
 
     Attributes:
-        items: int64, ascending, ids of the items in forgotten training rows.
-        applies: whether there is any change, which requires that negatives are drawn per user and that a training row
-            was forgotten.
+        rows: int64, the newly forgotten training interactions, as row indices of the log.
+        items: int64, ascending, ids of the items in ``rows``.
+        old, new: float64 [n_items], the weights ``w`` before forgetting and ``w'`` after it with which items are
+            proposed as negatives. Set only if the negatives depend on the user.
+        applies: whether there is any change: the negatives depend on the user, and a training interaction was
+            forgotten.
         count: number of (user, item) pairs whose item has become a possible negative for the user.
     """
 
@@ -80,14 +99,19 @@ class NegativesChange:
             self.count = len(without(pairs, self._held(case.change.entities)[0]))
 
     def of_requesters(self, times: int = FEW) -> Weighted:
-        """Return the change of the requesting users' losses.
+        """Return the change of the expected losses of the requesting users' examples.
 
-        It covers their retained examples and the examples with a forgotten row, as they were before. The gradient
-        before forgetting should average the latter over the old negatives, but its negatives are drawn under the new
-        mask. Subtracting this change corrects for that.
+        These are the examples that contained a forgotten interaction, as they were before, and a sample of these users'
+        other retained examples. The former are included because the gradient before forgetting
+        (:meth:`InfluenceAlgorithm.observe <recbole.unlearning.influence.InfluenceAlgorithm.observe>`) uses negatives
+        that are drawn as they are after forgetting. Subtracting the change turns it into the gradient for the negatives
+        before forgetting.
 
         Args:
-            times: number of draws per example that estimate ``mean_new l``; 0 uses all possible negatives.
+            times: number of negatives drawn per example to estimate ``mean_new l``; 0 uses all possible negatives.
+
+        Returns:
+            Weighted batches; an empty list if there is no change.
         """
         if not self.applies:
             return []
@@ -98,13 +122,14 @@ class NegativesChange:
         return self._change(batch, np.repeat([1.0, 1 / share], [len(change.before), len(own)]), times)
 
     def of_others(self, n: int, times: int = 1) -> Weighted:
-        """Return the change of all other users' losses, estimated from a sample.
-
-        The list is empty if negatives are drawn uniformly, because other users' losses do not change then.
+        """Return the change of the expected losses of all other users' examples, estimated from a sample of them.
 
         Args:
             n: the largest number of examples in the sample.
-            times: number of draws per example that estimate ``mean_new l``; 0 uses all possible negatives.
+            times: number of negatives drawn per example to estimate ``mean_new l``; 0 uses all possible negatives.
+
+        Returns:
+            Weighted batches; an empty list if negatives are drawn uniformly, because these losses then do not change.
         """
         if not self.applies or np.array_equal(self.old, self.new):
             return []
@@ -114,18 +139,21 @@ class NegativesChange:
         return self._change(self.data.collate(others), np.full(len(others), scale), times)
 
     def expected(self, batch: Interaction, scale: float = 1.0) -> Weighted:
-        """Return weighted batches for a batch's loss, averaged over each example's possible negatives after forgetting.
+        """Return weighted batches whose loss is each example's expected loss over its negatives, summed over examples.
+
+        Negatives are as possible and as likely as after forgetting. The expectation is exact up to :data:`MOST_SCORES`
+        scores, otherwise estimated from :data:`DRAWN` drawn negatives per example.
 
         Args:
-            batch: positives for a pairwise model.
+            batch: positives, for a model with a pairwise loss.
             scale: weight of the loss of each example.
         """
         return self._mean(batch, np.full(len(batch), scale), 0, "expected")
 
     def cheap(self, batch: Interaction) -> bool:
-        """Return whether :meth:`expected` takes at most :data:`MOST_ROWS` scores for a batch.
+        """Return whether :meth:`expected` computes at most :data:`MOST_ROWS` scores for a batch.
 
-        Always False unless negatives are drawn uniformly.
+        Always False unless negatives are drawn uniformly from the items that the user does not have.
         """
         uniform = self.negatives.by_person and self.negatives.sampler.popularity is None
         return uniform and len(batch) * self.data.n_items <= MOST_ROWS
@@ -133,27 +161,32 @@ class NegativesChange:
     # --- weights -------------------------------------------------------------------------------------------------
 
     def _keys(self, rows: np.ndarray) -> np.ndarray:
-        """Return the key ``user * n_items + item`` of log rows (int64 indices), int64 [rows]."""
+        """Return the number ``user * n_items + item`` of each given row of the log (int64 indices), int64 [rows]."""
         return self.data.log.user[rows] * self.data.n_items + self.data.log.item[rows]
 
     def _held(self, people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the (user, item) pairs of some users' training rows, as the keys of :meth:`_keys`.
+        """Return the (user, item) pairs of some users' training interactions, as numbers like those of :meth:`_keys`.
 
         Args:
             people: int64, user ids.
 
         Returns:
-            Two int64 arrays, ascending: the pairs of retained rows, and those of retained and newly forgotten rows.
+            Two int64 arrays, ascending: the pairs after forgetting (of retained interactions), and the pairs before
+            forgetting (of retained and newly forgotten ones).
         """
         rows = self.data.log.rows_of(people)
         keys, left = self._keys(rows), self.data.in_training(rows)
         return distinct(keys[left]), distinct(keys[left | held(rows, self.rows)])
 
     def _shift(self, people: np.ndarray) -> np.ndarray:
-        """Return ``a_f / Z`` (see the module's formula) for users and forgotten items, float64 [users, items].
+        """Return ``a_f / Z`` of the module's formula for each given user and each item of ``self.items``.
 
         Args:
             people: int64, ascending, user ids.
+
+        Returns:
+            float64 [users, items], the increase in the weight of the item among the user's possible negatives, divided
+            by the total weight of these negatives before forgetting.
         """
         n_items = self.data.n_items
         now, before = self._held(people)
@@ -165,7 +198,7 @@ class NegativesChange:
         return grown / total[:, None]
 
     def _share(self, people: np.ndarray) -> np.ndarray:
-        """Return each item's probability of being drawn as a user's negative now, float64 [users, n_items].
+        """Return the probability of each item as a user's negative after forgetting, float64 [users, n_items].
 
         Args:
             people: int64, ascending, user ids.
@@ -176,7 +209,7 @@ class NegativesChange:
         return share / share.sum(axis=1, keepdims=True)
 
     def _people(self, batch: Interaction) -> tuple[np.ndarray, np.ndarray]:
-        """Return a batch's distinct user ids (int64, ascending), and each example's position in them (int64)."""
+        """Return a batch's distinct user ids (int64, ascending), and for each example the position of its user's id."""
         users = batch[self.negatives.given].cpu().numpy()
         people = distinct(users)
         return people, np.searchsorted(people, users)
@@ -184,12 +217,12 @@ class NegativesChange:
     # --- batches -------------------------------------------------------------------------------------------------
 
     def _change(self, batch: Interaction, scale: np.ndarray, times: int) -> Weighted:
-        """Return weighted batches for the change of examples' expected losses.
+        """Return weighted batches whose losses add up to the change of the expected losses of examples.
 
         Args:
-            batch: the examples.
-            scale: float64 [batch], a factor for each example.
-            times: number of draws per example that estimate ``mean_new l``; 0 uses all possible negatives.
+            batch: the examples, without negatives.
+            scale: float64 [batch], a factor for the change of each example's loss.
+            times: number of negatives drawn per example to estimate ``mean_new l``; 0 uses all possible negatives.
         """
         if not len(batch):
             return []
@@ -202,13 +235,14 @@ class NegativesChange:
         return listed + self._mean(batch, -shift.sum(axis=1), times, "mean")
 
     def _mean(self, batch: Interaction, weights: np.ndarray, times: int, name: str) -> Weighted:
-        """Return weighted batches for each example's mean loss over its negatives after forgetting, times a weight.
+        """Return weighted batches whose losses add up to the examples' expected losses after forgetting, weighted.
 
         Args:
-            batch: positives.
-            weights: float64 [batch].
-            times: number of draws per example that estimate the mean; 0 uses all possible negatives, if not too many.
-            name: part of the random stream's name.
+            batch: the examples, without negatives.
+            weights: float64 [batch], the factor of each example's expected loss.
+            times: number of negatives drawn per example to estimate the expectation. 0 uses all possible negatives, or
+                :data:`DRAWN` draws if there are more than :data:`MOST_SCORES` (example, item) pairs.
+            name: part of the name of the random generator that draws the negatives.
         """
         some = np.flatnonzero(weights)
         batch, weights = batch[some], weights[some]
@@ -226,14 +260,18 @@ class NegativesChange:
     def _batches(
         self, batch: Interaction, example: np.ndarray, items: np.ndarray, weights: np.ndarray, most: int | None
     ) -> Weighted:
-        """Group rows with individual weights into batches whose rows share one weight.
+        """Group rows that have individual weights into batches whose rows share one weight.
+
+        A row is an example with one negative. If there are more than ``most`` rows, or more than :data:`MOST_WEIGHTS`
+        distinct weights, rows with positive weights and rows with negative weights are each sampled (at most ``most``),
+        so that the weighted sum of losses is an unbiased estimate.
 
         Args:
-            batch: the examples.
+            batch: the examples, without negatives.
             example: int64 [rows], the index in ``batch`` of each row's example.
-            items: int64 [rows], each row's negative.
-            weights: float64 [rows].
-            most: number of rows with which the sum may be estimated; ``None`` computes the exact sum.
+            items: int64 [rows], the item id of each row's negative.
+            weights: float64 [rows], the weight of each row's loss.
+            most: see above; ``None`` never samples.
         """
         found: Weighted = []
         values, which = np.unique(weights, return_inverse=True)
@@ -253,13 +291,25 @@ class NegativesChange:
         return found
 
     def _pieces(self, batch: Interaction, example: np.ndarray, items: np.ndarray, weight: float) -> Weighted:
-        """Return rows of one weight as batches of at most :data:`PIECE` rows; arguments as in :meth:`_batches`."""
+        """Return rows with the same weight as batches of at most :data:`PIECE` rows.
+
+        ``batch``, ``example`` and ``items`` are as in :meth:`_batches`.
+        """
         parts = [slice(at, at + PIECE) for at in range(0, len(example), PIECE)]
         return [(self.negatives.alone(batch[example[part]], items[part]), weight) for part in parts]
 
 
 def _systematic(weights: np.ndarray, n: int, generator: np.random.Generator) -> np.ndarray:
-    """Return ``n`` positions (int64, ascending), by systematic sampling in proportion to positive weights."""
+    """Draw ``n`` positions in ``weights`` by systematic sampling, with probabilities in proportion to the weights.
+
+    Args:
+        weights: float64, all above 0.
+        n: number of positions.
+        generator: random generator, from which one number is taken.
+
+    Returns:
+        int64 [n], ascending. A position whose weight exceeds ``1 / n`` of the total can occur several times.
+    """
     ends = np.cumsum(weights)
     at = np.searchsorted(ends, (np.arange(n) + generator.random()) / n * ends[-1], side="right")
     return np.minimum(at, len(weights) - 1)

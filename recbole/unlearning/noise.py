@@ -7,7 +7,10 @@ from recbole.unlearning.second_order.subspace import Subspace
 
 
 def padding_rows(model: nn.Module) -> dict[str, int]:
-    """Return the padding row of each embedding table, which always stays zero: parameter name to row index."""
+    """Return the index of the padding row, which always stays zero, of each embedding table: parameter name to index.
+
+    Tables without padding are left out.
+    """
     return {
         f"{name}.weight".lstrip("."): module.padding_idx
         for name, module in model.named_modules()
@@ -19,8 +22,8 @@ def normal(subspace: Subspace, seed: int) -> torch.Tensor:
     """Return standard normal noise for the parameters of a subspace, as a flat vector; zero in padding rows.
 
     Args:
-        subspace: the parameters (or table rows).
-        seed: seed of the generator, see :func:`~recbole.utils.torch_seed`.
+        subspace: the parameters (or table rows) that get noise, in the order of the vector.
+        seed: seed of the random generator; the same seed gives the same noise on every device.
     """
     generator = torch.Generator().manual_seed(seed)
     padding, parts = padding_rows(subspace.model), []

@@ -1,4 +1,4 @@
-"""The loop of an unlearning run, which answers requests one after another and saves checkpoints in between."""
+"""The main loop of an unlearning run, which answers requests one after another and saves the model at checkpoints."""
 
 import logging
 import statistics
@@ -29,19 +29,23 @@ STATUSES = ("applied", "reinitialised", "skipped", "timeout", "diverged")
 
 
 class Pipeline:
-    """Passes the requests of a run to an unlearning algorithm, in their order, in chunks answered together.
+    """Passes the requests of a run to an unlearning algorithm, in their order, in chunks.
+
+    A chunk consists of successive requests that the algorithm answers together. A checkpoint is a point in the sequence
+    of requests at which the model is saved.
 
     Args:
-        algorithm: the algorithm, constructed with the base model.
-        requests: the requests of the run. The algorithm never sees later requests than those it is answering.
+        algorithm: the algorithm, constructed with the trained model that receives the requests.
+        requests: all requests of the run. The algorithm sees only those of the current and of earlier chunks.
         batch_size: largest number of requests in a chunk.
-        resume: file of the snapshots from which an interrupted run continues; ``None`` writes none.
+        resume: file for snapshots of the run, from which it continues if it is interrupted; ``None`` writes none.
         log_path: file of the log with one JSON line per chunk; ``None`` writes none.
-        deadline: time limit of the whole run; ``None`` sets none. Each chunk gets an even share of the time, or what is
-            left of it if that is less. Time that a chunk does not use is not passed on. With no time left, the rows of
-            a chunk are marked as forgotten, its status is ``timeout``, and the parameters do not change.
+        deadline: time limit of the whole run; ``None`` sets none. Each chunk gets an even share of the time, but no
+            more than is left. Time that a chunk does not use is not passed on to later chunks. A chunk for which no
+            time is left has the status ``timeout``: its interactions are marked as forgotten, but the parameters do not
+            change.
         show_progress: whether to draw a progress bar on a terminal.
-        sizes: numbers of requests after which a checkpoint is saved, ascending; by default those of
+        sizes: the checkpoints, given as numbers of requests answered by then, ascending; by default the four of
             :func:`~recbole.unlearning.schedule.checkpoint_sizes`.
     """
 
@@ -65,20 +69,20 @@ class Pipeline:
         self.total, self.cpu_seconds = 0.0, 0.0
         self.changes: list[float] = []  # relative change of each chunk that was applied
         self.seconds: list[float] = []  # wall seconds of each request that the algorithm worked on
-        self.settled = 0  # how many entries of `seconds` are from before the last checkpoint
+        self.settled = 0  # number of entries of `seconds` from before the last checkpoint
 
     def run(self, save: Callable[[int, int, dict[str, Any]], object]) -> dict[str, Any]:
-        """Answer all requests, and save a checkpoint after each number of requests in ``sizes``.
+        """Answer all requests, and save the model at each checkpoint. An interrupted run continues from its snapshot.
 
         Args:
-            save: saves a checkpoint. It is called with the checkpoint's number from 0, the number of requests answered
-                so far, and the :meth:`summary`.
+            save: function that saves the model. It is called with the number of the checkpoint (from 0), the number of
+                requests answered so far, and the :meth:`summary`.
 
         Returns:
             The :meth:`summary` at the end.
 
         Raises:
-            UserError: the log cannot be written, or it lacks requests that the snapshot counts.
+            UserError: the log cannot be written, or it is shorter than when the snapshot was taken.
         """
         log_size = self._load_snapshot()
         log = RequestLog(self.log_path, log_size) if self.log_path else None
@@ -107,7 +111,7 @@ class Pipeline:
         return self.summary()
 
     def _forget(self, start: int, stop: int) -> dict[str, Any]:
-        """Answer requests ``start`` to ``stop - 1`` together, and return their record for the log."""
+        """Answer requests ``start`` to ``stop - 1`` together, and return the JSON values of their line in the log."""
         requests = self.requests.between(start, stop)
         device = self.algorithm.device
         began, cpu = now(device), time.process_time()
@@ -133,8 +137,9 @@ class Pipeline:
     def _complete(self, log: RequestLog | None, stop: int) -> None:
         """Let the algorithm do the work that it postponed to the checkpoint after request ``stop - 1``.
 
-        The seconds are divided equally among the requests that were worked on since the last checkpoint. If the work
-        fails and the algorithm postpones all work (``puts_off``), these requests become ``diverged``, which is logged.
+        The seconds are divided equally among the requests that the algorithm worked on since the previous checkpoint.
+        If the work fails, this is logged. If the algorithm postpones all work (``puts_off``), these requests are then
+        counted as failed.
         """
         device, worked = self.algorithm.device, len(self.seconds) - self.settled
         began, cpu = now(device), time.process_time()
@@ -153,7 +158,14 @@ class Pipeline:
         self.total += seconds if tried else 0.0
 
     def _take_back(self, failure: NotApplied, worked: int, log: RequestLog | None, stop: int) -> None:
-        """Count ``worked`` requests before index ``stop`` as failed instead of applied, and log the failure."""
+        """Count requests since the previous checkpoint as failed instead of applied, and log the failure.
+
+        Args:
+            failure: why the work that was postponed to this checkpoint failed.
+            worked: number of requests to count as failed.
+            log: the log of the requests; ``None`` if there is none.
+            stop: number of requests up to this checkpoint.
+        """
         self.outcomes["applied"] -= worked
         self.outcomes[failure.status] += worked
         start = max((size for size in self.sizes if size < stop), default=0)
@@ -164,12 +176,12 @@ class Pipeline:
             log.add({"index": start, "n_requests": stop - start} | told)
 
     def _count(self, outcome: Outcome, n_requests: int, seconds: float, cpu: float) -> None:
-        """Add a chunk's outcome to the counts and seconds.
+        """Add the outcome of a chunk of requests to the counts and seconds of the run.
 
         Args:
-            outcome: the outcome.
+            outcome: the outcome of the chunk.
             n_requests: number of requests in the chunk.
-            seconds, cpu: wall and CPU seconds of the chunk.
+            seconds, cpu: wall-clock and CPU seconds that the chunk took.
         """
         worked = n_requests - len(outcome.idle) - len(outcome.reset)
         self.outcomes[outcome.status] += worked
@@ -185,11 +197,12 @@ class Pipeline:
     def summary(self) -> dict[str, Any]:
         """Return counts and costs of the requests answered so far.
 
-        Keys: ``total`` and ``done``, numbers of requests; one count for each of :data:`STATUSES`; ``worked``, the
-        number of requests that the algorithm worked on (applied, timed out or diverged); ``seconds_total``, wall
-        seconds of all requests; ``seconds_mean``, ``seconds_p95`` (95th percentile) and ``cpu_seconds_mean`` over the
-        requests in ``worked``, each with an equal part of its chunk's seconds, ``None`` if there are none;
-        ``median_relative_change`` over the chunks that were applied, ``None`` if there are none.
+        Keys: ``total`` (all requests of the run) and ``done`` (answered so far); the number of requests with each of
+        the :data:`STATUSES`; ``worked``, the number of requests that the algorithm worked on (applied, timed out or
+        diverged); ``seconds_total``, wall-clock seconds of all requests; ``seconds_mean``, ``seconds_p95`` (95th
+        percentile) and ``cpu_seconds_mean`` over the requests in ``worked``, each counted with an equal part of the
+        seconds of its chunk; ``median_relative_change`` over the chunks that were applied. The last four are ``None``
+        if there are no such requests or chunks.
         """
         seconds = sorted(self.seconds)
         count = len(seconds)
@@ -206,7 +219,7 @@ class Pipeline:
         }
 
     def _save_snapshot(self, resume: ResumeFile, log: RequestLog | None) -> None:
-        """Write a snapshot of the run: the model, the algorithm's state, the counts and the length of the log."""
+        """Write a snapshot of the run: the model, the algorithm's state, counts, times and the length of the log."""
         resume.save({
             "done": self.done,
             "outcomes": dict(self.outcomes),
@@ -222,7 +235,7 @@ class Pipeline:
         })  # fmt: skip
 
     def _load_snapshot(self) -> int:
-        """Continue from the snapshot, if there is one.
+        """Restore the state of an interrupted run from its snapshot, if there is one.
 
         Returns:
             The length of the log in bytes when the snapshot was taken; 0 without a snapshot.
@@ -236,7 +249,12 @@ class Pipeline:
         return int(state["log_size"])
 
     def _restore(self, resume: ResumeFile, state: dict[str, Any]) -> int:
-        """Restore the run's state from a snapshot, and return how many requests had been answered by then."""
+        """Restore the state of the run from a snapshot, and return how many requests had been answered by then.
+
+        Args:
+            resume: the file of the snapshot.
+            state: the content of the snapshot.
+        """
         self._check_log(alike(state["log_size"], 0), resume.path)
         self.done, self.outcomes = alike(state["done"], 0), Counter(alike(state["outcomes"], {}))
         self.total, self.cpu_seconds = alike(state["total"], 0.0), alike(state["cpu_seconds"], 0.0)
@@ -250,14 +268,14 @@ class Pipeline:
         return n_done
 
     def _check_log(self, size: int, snapshot: Path) -> None:
-        """Refuse to continue if the log is shorter than when the snapshot was taken.
+        """Raise an error if the log is shorter than it was when the snapshot was taken.
 
         Args:
-            size: length of the log in bytes at that time.
+            size: length of the log in bytes when the snapshot was taken.
             snapshot: path of the snapshot, for the message.
 
         Raises:
-            UserError: the log is missing or shorter.
+            UserError: the log is missing or shorter than ``size``.
         """
         there = self.log_path.stat().st_size if self.log_path and self.log_path.is_file() else 0
         if there < size:

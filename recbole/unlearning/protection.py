@@ -22,18 +22,21 @@ from recbole.utils.clock import Clock
 from recbole.utils.deadline import Deadline
 
 VIEWS = ("table", "propagated", "all")
-"""Values of ``--protect_view``: which matrices of user embeddings are protected."""
+"""Values of ``--protect_view``: in which matrices of user embeddings the attribute is hidden."""
 
 REGULARISERS = ("rank_margin", "l2", "none")
-"""Values of ``--protect_regulariser``: what preserves the recommendations."""
+"""Values of ``--protect_regulariser``: which penalty keeps the recommendations as they were."""
 
 
 class AttributeAlgorithm(UnlearningAlgorithm):
-    """Base class of algorithms that unlearn an attribute of users. No row of the data is forgotten.
+    """Base class of algorithms that unlearn an attribute of users, such as gender. No interaction is forgotten.
+
+    The users whose attribute is to be unlearned are called protected.
 
     Attributes:
-        views: the protected user embeddings: name to :class:`~recbole.model.user_views.UserView`, a matrix with one row
-            per user, such as the embedding table or the embeddings propagated from it.
+        views: the matrices of user embeddings from which the attribute is to be unlearned: name to
+            :class:`~recbole.model.user_views.UserView`, a matrix with one row per user, such as the embedding table or
+            the embeddings that a graph propagation computes from it.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("attribute",)
@@ -46,16 +49,16 @@ class AttributeAlgorithm(UnlearningAlgorithm):
 
     @classmethod
     def check_class(cls, model_class: type[AbstractRecommender]) -> None:
-        """Refuse a model class without user embeddings.
+        """Raise an error for a model class without user embeddings.
 
         Raises:
-            UserError: the class has none.
+            UserError: the class does not define ``user_views``.
         """
         if model_class.user_views is AbstractRecommender.user_views:
             raise _no_view(cls.name, model_class.__name__)
 
     def check(self, model: AbstractRecommender) -> None:
-        """Refuse a model without user embeddings, or one that is not trained by gradient descent.
+        """Raise an error for a model without user embeddings, or one that is not trained by gradient descent.
 
         Raises:
             UserError: the model has no user embeddings, or is not trainable.
@@ -65,7 +68,7 @@ class AttributeAlgorithm(UnlearningAlgorithm):
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return the names of the parameters that change when all of the model's user views are protected."""
+        """Return the names of the parameters behind all of the model's user views (matrices of user embeddings)."""
         return tuple(dict.fromkeys(name for view in model.user_views().values() for name in view.parameters))
 
 
@@ -78,16 +81,16 @@ def _no_view(algorithm: str, model: str) -> UserError:
 
 
 def chosen_views(model: AbstractRecommender, dataset: Dataset, which: str) -> dict[str, UserView]:
-    """Return the matrices of user embeddings (views) that a run protects, name to view.
+    """Return the matrices of user embeddings (views) from which a run unlearns the attribute: name to view.
 
     Args:
-        model: a trained model.
-        dataset: its data.
-        which: value of ``--protect_view``: ``all`` for all views, ``table`` for the first one that is an embedding
-            table, ``propagated`` for the first one that is computed from parameters.
+        model: a model.
+        dataset: the data of the model.
+        which: value of ``--protect_view``: ``all`` for all views, ``table`` for the first view that is an embedding
+            table, ``propagated`` for the first view that is computed from parameters.
 
     Raises:
-        UserError: the value is unknown, or the model has no such view.
+        UserError: the value is unknown, or the model has no view of the requested kind.
     """
     if which not in VIEWS:
         raise UserError(f"--protect_view should be {', '.join(VIEWS)}, not '{which}'{suggest(which, VIEWS)}")
@@ -97,27 +100,32 @@ def chosen_views(model: AbstractRecommender, dataset: Dataset, which: str) -> di
     wanted = {name: view for name, view in views.items() if view.table == (which == "table")}
     if not wanted:
         raise UserError(
-            f"--protect_view {which}: {type(model).__name__} has none; its user views are {', '.join(views)}"
+            f"--protect_view {which}: {type(model).__name__} has no such user view; it has {', '.join(views)}; use all"
         )
     first = next(iter(wanted))
     return {first: wanted[first]}
 
 
 class ProtectionAlgorithm(AttributeAlgorithm):
-    """Base class of algorithms that minimise an objective in the protected user embeddings with Adam.
+    """Base class of algorithms that change user embeddings by steps of Adam so that they reveal less of an attribute.
 
-    Subclasses implement :meth:`objective`. Each step uses all protected users. The loss is the objective, summed over
-    the protected views (matrices of user embeddings), plus ``protect_weight`` times a regulariser. The regulariser
-    preserves the order of the original model's recommendations (:mod:`recbole.unlearning.rank_margin`), or penalises
-    the squared distance from the original parameters. With several attributes, a request's loss contains only its own
-    attribute, not those protected earlier. Only the views' parameters change; in an embedding table, only the rows of
-    the protected users. If the time runs out before the last step, or a number is not finite, the parameters get back
-    their values from before the request.
+    Subclasses implement :meth:`objective`, which measures how well the groups of the attribute can be told apart in a
+    matrix of user embeddings (view). The loss is the objective, summed over the chosen views, plus ``protect_weight``
+    times a regulariser. The regulariser preserves the order of the original model's recommendations
+    (:mod:`recbole.unlearning.rank_margin`), or penalises the squared distance from the original parameters. Each step
+    uses all protected users. With several attributes, the loss for a request contains only the attribute of this
+    request, not those of earlier ones. Only the parameters behind the views change; if all chosen views are embedding
+    tables, only the rows of the protected users. If the time runs out before the last step, or a number is not finite,
+    the parameters get back the values that they had before the call of :meth:`forget`.
 
     Attributes:
         moved: name to parameter, for the parameters that change.
-        original: name to the original values of these parameters; ``None`` unless the regulariser is ``l2``.
-        lists: the regulariser ``rank_margin``; ``None`` with another one or with a weight of 0.
+        original: name to the values of these parameters in the original model, before all requests; ``None`` unless the
+            regulariser is ``l2``.
+        lists: the regulariser ``rank_margin``; ``None`` with another regulariser or with a weight of 0.
+
+    Raises:
+        UserError: ``--protect_regulariser`` or ``--protect_view`` is unknown, or the model has no such view.
     """
 
     Hyper = ProtectHyper
@@ -138,16 +146,16 @@ class ProtectionAlgorithm(AttributeAlgorithm):
     def objective(
         self, view: str, vectors: torch.Tensor, groups: Sequence[torch.Tensor], at: tuple[int, int]
     ) -> tuple[float, torch.Tensor]:
-        """Return a measure of how well the groups can be told apart, and its gradient.
+        """Return a measure of how well the groups of an attribute can be told apart by user embeddings.
 
         Args:
-            view: name of the view.
-            vectors: float [n_users, d], the view's user embeddings, without an autograd graph.
-            groups: int64 user ids of the protected users in each group; two groups or more, none empty.
-            at: the request's index and the step's number, which key the random streams.
+            view: name of the matrix of user embeddings.
+            vectors: float [n_users, d], this matrix, without an autograd graph.
+            groups: one array of user ids (int64) for each group: its protected users. Two groups or more, none empty.
+            at: the index of the request and the number of the step, with which random generators are to be seeded.
 
         Returns:
-            The value to minimise, and its gradient in ``vectors``, float [n_users, d].
+            The value to minimise, and its gradient with respect to ``vectors``, float [n_users, d].
         """
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
@@ -156,6 +164,9 @@ class ProtectionAlgorithm(AttributeAlgorithm):
         Args:
             requests: attribute requests to answer together, in their order.
             deadline: the time limit for these requests.
+
+        Returns:
+            The outcome for all of these requests. Unless its ``status`` is ``applied``, no parameter has changed.
         """
         clock = Clock(self.device, *PHASES)
         before = {name: parameter.detach().clone() for name, parameter in self.moved.items()}
@@ -181,13 +192,17 @@ class ProtectionAlgorithm(AttributeAlgorithm):
         return outcome
 
     def _put(self, values: Gradients) -> None:
-        """Set the parameters to the given values, in place."""
+        """Set the parameters in ``moved`` to the given values (by name), in place."""
         with torch.no_grad():
             for name, parameter in self.moved.items():
                 parameter.copy_(values[name])
 
     def _changed(self, before: Gradients) -> Outcome:
-        """Return the outcome, given the parameters before the requests: ``skipped`` if none has changed."""
+        """Return the outcome, ``applied`` or (if no parameter has changed) ``skipped``.
+
+        Args:
+            before: values of the parameters in ``moved`` before the requests, by name.
+        """
         change = sum(_square(p.detach() - before[name]) for name, p in self.moved.items()) ** 0.5
         size = sum(map(_square, before.values())) ** 0.5
         if change == 0:
@@ -195,7 +210,7 @@ class ProtectionAlgorithm(AttributeAlgorithm):
         return Outcome("applied", relative_change=change / max(size, 1e-30))
 
     def _protect(self, request: AttributeRequest, deadline: Deadline) -> None:
-        """Change the parameters by all Adam steps for one request, in place.
+        """Change the parameters by ``protect_steps`` steps of Adam for one request, in place.
 
         Raises:
             NotApplied: the time is up (``timeout``), a number is not finite (``diverged``), or the protected users
@@ -228,7 +243,10 @@ class ProtectionAlgorithm(AttributeAlgorithm):
         self.work |= {"objective_first": values[0], "objective_last": values[-1], "n_protected": len(request.protected)}
 
     def _gradients(self, groups: Sequence[torch.Tensor], at: tuple[int, int]) -> tuple[float, Gradients]:
-        """Return the objective, summed over the protected views, and its gradients, by parameter name."""
+        """Return the objective, summed over the chosen views, and its gradients: parameter name to gradient.
+
+        ``groups`` and ``at`` are as in :meth:`objective`.
+        """
         with torch.enable_grad():
             made = tuple(vectors() for vectors in self._vectors)
         named = zip(self.views, made, strict=True)
@@ -237,11 +255,19 @@ class ProtectionAlgorithm(AttributeAlgorithm):
 
     @cached_property
     def _vectors(self) -> list[Callable[[], torch.Tensor]]:
-        """Functions that return the matrices of the protected views. No other parameter of the model changes."""
+        """One function for each chosen view, which returns its matrix, float [n_users, d], with an autograd graph.
+
+        Whatever does not depend on the parameters in ``moved`` is computed only once.
+        """
         return [view.vectors if view.settled is None else view.settled() for view in self.views.values()]
 
     def _regulariser(self, people: torch.Tensor | None) -> tuple[float, Gradients]:
-        """Return the regulariser's value and gradients; ``people`` are user ids (int64), ``None`` for all users."""
+        """Return the regulariser's value, without the weight, and its gradients: parameter name to gradient.
+
+        Args:
+            people: int64 ids of the users whose recommendations ``rank_margin`` preserves; ``None`` for all users. The
+                other regularisers ignore it.
+        """
         if self.lists is not None:
             return self.lists.value_and_gradients(self.moved, people)
         if self.original is None:
@@ -251,5 +277,5 @@ class ProtectionAlgorithm(AttributeAlgorithm):
 
 
 def _square(values: torch.Tensor) -> float:
-    """Return the sum of squares, computed in double precision."""
+    """Return the sum of squares of all elements, added up in double precision."""
     return float(values.square().sum(dtype=torch.float64))

@@ -1,7 +1,7 @@
-r"""The rank-margin regulariser, which preserves the order of every user's original recommendations.
+r"""The rank-margin regulariser, a penalty that preserves the order of every user's original recommendations.
 
-Let r_u(1), ..., r_u(20) be the items that the original model recommends to user u, best first, and s the scores of the
-model that is being changed. The regulariser is::
+Let r_u(1), ..., r_u(20) be the items that the original model (before it is changed) recommends to user u, best first.
+Let s(u, i) be the score of item i for user u in the model that is being changed. The penalty is::
 
     sum_u sum_{n < 20} max(0, s(u, r_u(n + 1)) - s(u, r_u(n)) + 0.05)
 """
@@ -26,12 +26,17 @@ Gradients = dict[str, torch.Tensor]
 
 
 class RankMargin:
-    """The rank-margin regulariser of one model, with the model's original top-20 lists.
+    """Computes the rank-margin penalty of a model, relative to the top-20 lists that it has when this object is made.
 
     Args:
-        model: the model, in evaluation mode. Its lists are computed at once, and later changes do not affect them.
-        dataset: the data, whose mask of forgotten rows must not change. A user's list has no items of the user's
-            history.
+        model: the model, in evaluation mode. Later changes of the model do not affect the top-20 lists.
+        dataset: the data. Which of its rows are forgotten must not change. Items of a user's history are not in the
+            user's list. Users without enough history for a ranking have no list.
+
+    Attributes:
+        rows: the evaluation rows, one for each user with a list.
+        lists: int64 [rows, 20], item ids of the lists, best first; 0 fills up lists that are shorter.
+        entity: int64 [rows], the user id of each list.
     """
 
     def __init__(self, model: AbstractRecommender, dataset: Dataset) -> None:
@@ -46,14 +51,15 @@ class RankMargin:
     def value_and_gradients(
         self, parameters: Mapping[str, torch.nn.Parameter], people: torch.Tensor | None = None
     ) -> tuple[float, Gradients]:
-        """Return the regulariser's value, and its gradients.
+        """Return the penalty for the model as it is now, and the penalty's gradients.
 
         Args:
             parameters: the parameters to differentiate by, by name.
-            people: int64 user ids, ascending, whose terms are included; ``None`` for all users.
+            people: int64, ids of the users whose terms are included; ``None`` for all users.
 
         Returns:
-            The sum over these users, and parameter name to gradient (of the parameter's shape).
+            The sum over these users (0 or more; 0 if all lists keep their order with the margin), and the gradients:
+            parameter name to a tensor of the parameter's shape.
         """
         rows = torch.arange(len(self.entity), device=self.entity.device)
         if people is not None:
@@ -75,9 +81,13 @@ class RankMargin:
         return value, found
 
     def _scores(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield item ids (int64 [n, 20]) and differentiable scores (float [n, 20]) of lists, for n users at a time.
+        """Yield the item ids of top-20 lists and the items' differentiable scores now, for n users at a time.
 
-        ``rows`` holds the users' row indices in :attr:`lists` (int64).
+        Args:
+            rows: int64, the users' row indices in :attr:`lists`.
+
+        Yields:
+            Item ids, int64 [n, 20], and scores, float [n, 20].
         """
         model = self.model
         for some in rows.split(_ASKED_AT_ONCE):
@@ -95,12 +105,12 @@ class RankMargin:
         parameters: Mapping[str, torch.nn.Parameter],
         rows: torch.Tensor,
     ) -> tuple[float, Gradients]:
-        """Return value and gradients for a model whose scores are inner products of user and item embeddings.
+        """Return penalty and gradients for a model whose scores are inner products of user and item embeddings.
 
         Args:
             vectors: user matrix [n_users, d] and item matrix [n_items, d], with their autograd graphs.
             parameters: the parameters to differentiate by, by name.
-            rows: int64, indices of the users' lists.
+            rows: int64, the users' row indices in :attr:`lists`.
         """
         users, items = (matrix.detach() for matrix in vectors)
         of_users, of_items = torch.zeros_like(users), torch.zeros_like(items)
@@ -119,15 +129,15 @@ class RankMargin:
 def through(
     made: tuple[torch.Tensor, ...], gradients: tuple[torch.Tensor, ...], parameters: Mapping[str, torch.nn.Parameter]
 ) -> Gradients:
-    """Apply the chain rule: return gradients in parameters, given gradients in matrices computed from them.
+    """Return gradients with respect to parameters by the chain rule, given those with respect to computed matrices.
 
     Args:
-        made: the matrices, with their autograd graphs.
-        gradients: the gradient in each matrix, of the matrix's shape.
+        made: matrices that were computed from the parameters, with their autograd graphs.
+        gradients: for each matrix, the gradient of a scalar with respect to it, of the matrix's shape.
         parameters: the parameters to differentiate by, by name.
 
     Returns:
-        Parameter name to gradient; zeros for a parameter that no matrix depends on.
+        Parameter name to the gradient of the scalar; zeros for a parameter that no matrix depends on.
     """
     pairs = [pair for pair in zip(made, gradients, strict=True) if pair[0].requires_grad]
     outputs, seeds = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -137,11 +147,14 @@ def through(
 
 
 def _hinges(scores: torch.Tensor, lists: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the sum of all hinge terms, and its gradient in the scores, float [n, 20].
+    """Return the penalty, the sum of the terms ``max(0, ...)``, and its gradient with respect to the scores.
 
     Args:
-        scores: float [n, 20], scores of the lists' items.
-        lists: int64 [n, 20], item ids; 0 is padding, which contributes no term.
+        scores: float [n, 20], scores of the items in each list.
+        lists: int64 [n, 20], item ids of each list; 0 is padding, which contributes no term.
+
+    Returns:
+        The sum, a scalar tensor, and the gradient, float [n, 20].
     """
     gap = scores[:, 1:] - scores[:, :-1] + MARGIN
     active = (gap.detach() > 0) & (lists[:, 1:] > 0)

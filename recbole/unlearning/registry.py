@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from recbole.unlearning.algorithm import UnlearningAlgorithm
 
 ERASE_ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
-"""Names of the algorithms that ERASE has too."""
+"""Names of the algorithms that are also in ERASE, the benchmark that this package re-implements."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class HyperParameter:
     """A hyper-parameter of one or several algorithms, as the command line offers it.
 
     Attributes:
-        name: name of its flag and configuration key.
-        type: type of its values, such as ``float``.
-        default: its default value.
-        help: its help text.
-        algorithms: names of the algorithms that have it.
+        name: name of the command-line flag and of the configuration key.
+        type: type of the value, such as ``float``; ``None`` may be allowed in addition.
+        default: the default value.
+        help: the help text.
+        algorithms: names of the algorithms that have this hyper-parameter.
     """
 
     name: str
@@ -45,7 +45,7 @@ class HyperParameter:
 
 @cache
 def _own() -> dict[str, Declared]:
-    """Return what the files in ``algorithms/`` declare: algorithm name to declaration. Nothing is imported."""
+    """Return the algorithms in the folder ``algorithms/``, read from the source files: name to declaration."""
     folder = Path(algorithms.__path__[0])
     names = [module.name for module in pkgutil.iter_modules(algorithms.__path__)]
     found = [one for name in names for one in declared(folder / f"{name}.py", f"{algorithms.__name__}.{name}")]
@@ -59,11 +59,11 @@ def _others() -> dict[str, type[UnlearningAlgorithm]]:
 
 
 def _loaded(point: EntryPoint) -> type[UnlearningAlgorithm]:
-    """Return the class that an entry point names.
+    """Return the algorithm's class that an entry point of another distribution names.
 
     Raises:
-        UserError: the class cannot be imported, is no complete algorithm, or its ``name`` differs from the entry
-            point's.
+        UserError: the class cannot be imported, is no subclass of ``UnlearningAlgorithm``, has no ``name`` or another
+            one than the entry point, or has abstract methods.
     """
     cls = plugins.load(point)
     offer = f"the installed {point.group} '{point.name}' ({point.value})"
@@ -83,7 +83,7 @@ def _is_algorithm(thing: Any) -> bool:
 
 
 def algorithm_names() -> list[str]:
-    """Return the names of all algorithms: ERASE's seven first, then the others in alphabetical order."""
+    """Return the names of all algorithms: first the seven of the ERASE benchmark, then the others alphabetically."""
     return [*ERASE_ALGORITHMS, *sorted({*_own(), *_others()} - set(ERASE_ALGORITHMS))]
 
 
@@ -96,7 +96,7 @@ def get_algorithm(name: str) -> type[UnlearningAlgorithm]:
     """Return the class of an algorithm.
 
     Raises:
-        UserError: there is no algorithm of that name; the message suggests a similar name.
+        UserError: there is no algorithm of this name; the message suggests a similar name, if there is one.
     """
     if name in _own():
         return _own()[name].load()
@@ -109,7 +109,7 @@ def about(name: str) -> str:
     """Return the first line of the docstring of an algorithm's class.
 
     Raises:
-        UserError: there is no algorithm of that name.
+        UserError: there is no algorithm of this name.
     """
     if name in _own():
         return _own()[name].about
@@ -123,7 +123,7 @@ def hyper_parameters(names: Iterable[str] | None = None) -> list[HyperParameter]
         names: the algorithms' names; ``None`` for all algorithms.
 
     Raises:
-        UserError: two algorithms declare the same name with different types or defaults.
+        UserError: two algorithms declare hyper-parameters of the same name with different types or defaults.
     """
     found: dict[str, HyperParameter] = {}
     for name in algorithm_names() if names is None else names:
@@ -134,14 +134,15 @@ def hyper_parameters(names: Iterable[str] | None = None) -> list[HyperParameter]
             others = before.algorithms if before else ()
             if before and (before.type, before.default) != (kind, one.default):
                 raise UserError(
-                    f"--{one.name}: algorithms '{name}' and '{others[0]}' declare different types or defaults for it"
+                    f"--{one.name}: algorithms '{name}' and '{others[0]}' declare different types or defaults for it; "
+                    "rename the hyper-parameter of one of them"
                 )
             found[one.name] = HyperParameter(one.name, kind, one.default, one.metadata["help"], (*others, name))
     return [found[name] for name in sorted(found)]
 
 
 def _plain_type(hint: Any) -> type:
-    """Return the type that is not ``None`` in a union, such as ``float`` for ``float | None``."""
+    """Return the type that is not ``None`` in a union, such as ``float`` for ``float | None``; else ``hint`` itself."""
     if isinstance(hint, types.UnionType):
         return next(kind for kind in typing.get_args(hint) if kind is not type(None))
     return hint

@@ -1,4 +1,4 @@
-"""Deletion requests: which user (or session) submitted a request, and which rows of the log it forgets."""
+"""Deletion requests: which user (or session) submits a request, and which interactions it asks to forget."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class Request:
 
     Attributes:
         index: position in the fixed order of requests, from 0.
-        entity: raw token of the user (SBR: session).
-        rows: int64, indices of the log rows to forget, from all splits. Empty if the user, or all of the listed items,
-            are not in the data.
+        entity: raw token of the user (SBR: session), as the data files spell it.
+        rows: int64, the interactions to forget as row indices of the log, from training, validation and test data.
+            Empty if the user is not in the data, or none of the interactions.
         unknown: why ``rows`` is empty, as text; an empty string if there are rows.
     """
 
@@ -31,14 +31,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Requests:
-    """All requests of a forget set, in their order. Indexing returns a :class:`Request`.
+    """All n requests of a forget set (a file that lists what users ask to forget). Indexing returns a :class:`Request`.
 
     Attributes:
-        entities: raw tokens of the users (SBR: sessions), one for each request.
-        rows: int64, log-row indices of all requests, concatenated.
+        entities: raw tokens of the users (SBR: sessions), one for each request, in the order of the requests.
+        rows: int64, the interactions to forget as row indices of the log, those of all requests concatenated.
         offsets: int64 [n + 1]; request ``i`` forgets ``rows[offsets[i]:offsets[i + 1]]``.
-        known: bool [n], whether the user (SBR: session) is in the data.
-        unknown_pairs: number of listed (user, item) pairs that are not in the data.
+        known: bool [n], whether the user (SBR: session) of each request is in the data.
+        unknown_pairs: number of (user, item) pairs of the forget set that are not in the data.
         sha256: SHA-256 of the forget set's file.
     """
 
@@ -62,7 +62,7 @@ class Requests:
         return [self[index] for index in range(start, stop)]
 
     def chosen(self, places: Sequence[int]) -> "Requests":
-        """Return some of the requests, in the given order. Each request's index becomes its new position.
+        """Return some of the requests, in the given order. Each gets its new position as ``index``.
 
         Args:
             places: current positions of the requests, from 0, at least one.
@@ -73,18 +73,18 @@ class Requests:
         return Requests(names, np.concatenate(rows), offsets, known, self.unknown_pairs, self.sha256)
 
     def mask(self, n_done: int, n_rows: int) -> np.ndarray:
-        """Return the mask of the rows that the first ``n_done`` requests forget, bool [n_rows].
+        """Return for each row of the log whether one of the first ``n_done`` requests forgets it, bool [n_rows].
 
         Args:
             n_done: number of requests.
-            n_rows: number of rows of the log.
+            n_rows: number of rows (interactions) of the log.
         """
         forgotten = np.zeros(n_rows, dtype=bool)
         forgotten[self.rows[: self.offsets[n_done]]] = True
         return forgotten
 
     def report(self) -> str:
-        """Return one line for the log: the numbers of requests, of rows to forget, and of entries not in the data."""
+        """Return one line of text: the numbers of requests, of interactions to forget, and of those not in the data."""
         lost = int((~self.known).sum())
         text = f"{len(self)} requests, {len(self.rows)} interactions to forget"
         if lost or self.unknown_pairs:
@@ -100,15 +100,18 @@ def find_requests(
     sha256: str,
     listed: np.ndarray | None = None,
 ) -> Requests:
-    """Look up the (user, item) pairs of a forget set in the data, and return them as deletion requests.
+    """Look up the (user, item) pairs of a forget set in the data, and return one deletion request per user.
+
+    A request forgets all interactions of the user with the items of the user's pairs.
 
     Args:
         dataset: the data.
-        entities: raw token of the user (SBR: session), for each pair of the forget set.
-        items: raw token of the item, for each pair; ``None`` stands for all of the user's items in ``listed``.
-        ordered: the distinct users (SBR: sessions), in the order of their requests.
+        entities: for each pair, the raw token of the user (SBR: session).
+        items: for each pair, the raw token of the item; ``None`` stands for all items in ``listed``.
+        ordered: the distinct tokens of ``entities``, in the order of the requests.
         sha256: SHA-256 of the forget set's file.
-        listed: bool [n_items], the items that ``None`` stands for; not needed if no item is ``None``.
+        listed: bool [n_items], True for the items (such as those of a sensitive category) that ``None`` stands for; not
+            needed if no item is ``None``.
 
     Returns:
         One request for each token in ``ordered``, including those that are not in the data.
@@ -145,12 +148,12 @@ def find_requests(
 
 
 def requests_of(dataset: Dataset, entities: Sequence[str], sha256: str) -> Requests:
-    """Return one request for each of some users (SBR: sessions), which forgets all of their rows.
+    """Return one request for each of some users (SBR: sessions) to forget all interactions of the user.
 
     Args:
         dataset: the data.
-        entities: raw tokens, all of which are in the data, in the order of the requests.
-        sha256: SHA-256 of the file that the tokens are from.
+        entities: raw tokens of the users, all of which are in the data, in the order of the requests.
+        sha256: SHA-256 of the file from which the tokens were read.
     """
     users = dataset.log.vocabulary["user"].ids(entities)
     offsets = np.concatenate([[0], np.cumsum(np.diff(dataset.log.offsets)[users])])
@@ -158,6 +161,6 @@ def requests_of(dataset: Dataset, entities: Sequence[str], sha256: str) -> Reque
 
 
 def _item_ids(log: InteractionLog, items: Sequence[str | None]) -> np.ndarray:
-    """Return the ids of raw item tokens, int64: -1 for a token that is not in the data, 0 for ``None``."""
+    """Return the item id of each raw item token, int64: -1 for a token that is not in the data, 0 for ``None``."""
     ids = log.vocabulary["item"].ids([item if item is not None else "" for item in items])
     return np.where([item is None for item in items], 0, ids)

@@ -1,4 +1,4 @@
-"""The log of a run's requests, a file with one JSON line per request."""
+"""The log of the requests of an unlearning run, a file with one JSON line per request."""
 
 import contextlib
 import json
@@ -16,12 +16,12 @@ class RequestLog:
 
     An interrupted run may have written lines after its last snapshot. They are removed when the run continues.
 
-    A line with the key ``put_off`` reports that work failed which had been postponed to a checkpoint. Its value is the
-    number of preceding requests that the failed work belonged to.
+    Some algorithms postpone work to the next checkpoint. If this work fails, a line with the key ``put_off`` says so.
+    The value of the key is the number of preceding requests that were counted as applied and now count as failed.
 
     Args:
-        path: path of the file; its folder is created if necessary.
-        size: number of bytes to keep of an existing file, which must have at least that many; 0 starts a new file.
+        path: path of the file; the folder is created if necessary.
+        size: number of bytes to keep of an existing file, which must have at least as many; 0 starts a new file.
 
     Raises:
         UserError: the file cannot be written. Every method may raise this.
@@ -37,19 +37,19 @@ class RequestLog:
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
-        """Convert an ``OSError`` in the block to a ``UserError``."""
+        """Context manager that converts an ``OSError`` in its block to a ``UserError``."""
         try:
             yield
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}") from error
 
     def add(self, record: dict[str, Any]) -> None:
-        """Append one record as a JSON line; NaN and infinite numbers are written as ``null``."""
+        """Append a dictionary as a JSON line; NaN and infinite numbers are written as ``null``."""
         with self._telling():
             self.file.write(json.dumps(finite(record), allow_nan=False).encode() + b"\n")
 
     def size(self) -> int:
-        """Write all records to disk (``fsync``), and return the file's length in bytes."""
+        """Write all lines to disk (``fsync``), and return the length of the file in bytes."""
         with self._telling():
             self.file.flush()
             os.fsync(self.file.fileno())

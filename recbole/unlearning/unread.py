@@ -1,9 +1,10 @@
 """Table rows that no retained example reads any more, and the values that a retrained model has in them.
 
-If a user forgets all interactions, no retained example reads the user's embedding. The retained loss has no gradient
-and no curvature in this row, so only the damping bounds a Newton step there: the step would be the forgotten examples'
-gradient divided by the damping, which can be very large. A retrained model leaves the row at its initial value, except
-for weight decay.
+An example reads a row of an embedding table if its loss uses the row. *Retained* means not forgotten. If a user forgets
+all interactions, no retained example reads the user's embedding. The loss of the retained examples has no gradient and
+no curvature in this row, so only the damping bounds a Newton step there: the step would be the gradient of the
+forgotten examples divided by the damping, which can be very large. Retraining leaves the row at its initial value,
+except for weight decay.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,28 +23,32 @@ from recbole.trainer.state import Run, State
 from recbole.utils import InputType
 
 Rows = Mapping[str, torch.Tensor]
-"""Parameter name to row indices (int64, ascending); for a parameter in ``entry_tables``, positions of its entries."""
+"""Parameter name to row indices (int64, ascending).
+
+For a matrix of which only some entries are stored (the model's ``entry_tables``), they are positions of stored entries.
+"""
 
 AT_ONCE = 2**10
-"""Number of examples whose reads are counted at once."""
+"""Number of examples in one batch when reads are counted."""
 
 
 class Readers:
-    """Counts how often retained examples read each row of the tables that are indexed by ids.
+    """Counts how often retained training examples read each row of a model's embedding tables.
 
-    These are the tables that the model's ``reads`` method returns. An item table is left out if negatives are drawn
-    uniformly from all items, because any of its rows may be drawn.
+    An example reads a row if its loss uses the row. Counted are the tables that the model's method ``reads`` names: a
+    row of these is read only by examples with the row's id. Item tables are not counted if negatives are drawn
+    uniformly, because any item may then be drawn.
 
     Args:
         model: a recommender.
-        dataset: the data, with its mask of forgotten rows.
+        dataset: the data, with a mask of the forgotten rows (interactions).
         negatives: the sampler of negatives for the model's batches.
-        names: names of the parameters that may change.
+        names: names of the parameters that may change; tables among them are counted.
 
     Attributes:
         names: names of the tables whose reads are counted.
-        counts: table name to the number of reads of each row, int64 [rows].
-        drawn: names of those among the given parameters whose rows are also read by drawn negatives.
+        counts: table name to the number of reads of each table row, int64 [table rows].
+        drawn: names of those of the given parameters whose rows are also read for drawn negatives (item tables).
     """
 
     def __init__(
@@ -57,7 +62,7 @@ class Readers:
         self.count()
 
     def count(self) -> None:
-        """Count the reads of all retained training examples, from scratch."""
+        """Set :attr:`counts` anew, from all retained training examples."""
         parameters = dict(self.model.named_parameters())
         self.counts = {name: torch.zeros(len(parameters[name]), dtype=torch.int64) for name in self.names}
         examples = self.dataset.train_examples() if self.names else np.empty(0, dtype=np.int64)
@@ -65,21 +70,29 @@ class Readers:
             self._add(self.dataset.collate(examples[start : start + AT_ONCE]), 1)
 
     def _add(self, batch: Interaction, sign: int) -> dict[str, torch.Tensor]:
-        """Add a batch's reads, times ``sign``, to the counts; return the rows read, see :meth:`read`, by table name."""
+        """Add the reads by a batch's examples to the counts, or subtract them.
+
+        Args:
+            batch: training examples without negatives.
+            sign: 1 to add, -1 to subtract.
+
+        Returns:
+            Table name to the rows read, see :meth:`read`.
+        """
         read = {name: self.read(name, batch) for name in self.names}
         for name, rows in read.items():
             self.counts[name].index_add_(0, rows, torch.full_like(rows, sign))
         return read
 
     def read(self, name: str, batch: Interaction) -> torch.Tensor:
-        """Return which rows of a table a batch's examples read.
+        """Return which rows of a table the examples of a batch read (use in their losses).
 
         Args:
             name: name of the table.
             batch: training examples without negatives.
 
         Returns:
-            int64 row indices, with one element for each read, without padding rows.
+            int64 row indices, without padding rows. A row that is read several times occurs as many times.
         """
         if not len(batch):
             return torch.empty(0, dtype=torch.int64)
@@ -88,14 +101,14 @@ class Readers:
         return rows if name in self.model.entry_tables else rows[rows > 0]
 
     def follow(self, change: Change) -> dict[str, torch.Tensor]:
-        """Update the counts after rows were forgotten, and return the rows that no example reads any more.
+        """Update the counts after interactions were forgotten, and return the table rows that lost their last read.
 
         Args:
-            change: the training examples with a forgotten row, before and after forgetting.
+            change: the training examples that contain a forgotten interaction, before and after forgetting.
 
         Returns:
-            Parameter name to int64 row indices, ascending: rows that were read before and are not now. Parameters
-            without such rows are left out.
+            Table name to int64 row indices, ascending: the rows that retained examples read before and do not read now.
+            Rows of items that can be drawn as negatives are not included. Tables without such rows are left out.
         """
         read = self._add(change.before, -1)
         self._add(change.after, 1)
@@ -106,12 +119,19 @@ class Readers:
 
     @property
     def _undrawn(self) -> torch.Tensor:
-        """Mask of the items that are never drawn as negatives, bool [n_items]; empty if draws are uniform."""
+        """For each item whether it can no longer be drawn as a negative, bool [n_items]; empty if draws are uniform.
+
+        Negatives that are drawn by popularity are never items without a retained training interaction.
+        """
         popularity = self.negatives.sampler.popularity
         return torch.from_numpy(popularity.now == 0) if popularity is not None else torch.zeros(0, dtype=torch.bool)
 
     def unread(self, lost: Rows) -> dict[str, torch.Tensor]:
-        """Return the given rows without those that the loss of every batch reads (the model's ``candidates``)."""
+        """Return table rows without those that the loss of every batch uses (the model's ``candidates``).
+
+        Args:
+            lost: table name to rows, see :meth:`follow`.
+        """
         candidates, left = self.model.candidates(), dict(lost)
         for name in candidates.keys() & left.keys():
             left[name] = left[name][~torch.isin(left[name], candidates[name].cpu())]
@@ -119,11 +139,11 @@ class Readers:
 
 
 def draws(negatives: Negatives, fields: Sequence[str]) -> bool:
-    """Return whether a training batch contains drawn negatives in any of some interaction fields.
+    """Return whether any of the given fields of a training batch holds ids of drawn negatives.
 
     Args:
         negatives: the sampler of negatives for the model's batches.
-        fields: names of the interaction fields.
+        fields: names of the fields (columns) of the batch, an :class:`~recbole.data.Interaction`.
     """
     return negatives.times > 0 and not {negatives.iid_field, negatives.negative_field}.isdisjoint(fields)
 
@@ -131,24 +151,26 @@ def draws(negatives: Negatives, fields: Sequence[str]) -> bool:
 def initial_model(config: Config, model: AbstractRecommender, dataset: Dataset) -> AbstractRecommender:
     """Return a new model with the initial parameters from which training with the run's seed starts.
 
+    The state of torch's global random generators does not change.
+
     Args:
         config: the run's configuration.
         model: a model of the same class.
-        dataset: the data. The state of torch's global random generators does not change.
+        dataset: the data on which the new model is built.
     """
     with torch.random.fork_rng(devices=[config["device"]] if "cuda" in str(config["device"]) else []):
         return new_model(Run(config, type(model)), State("base", dataset, dataset.forgotten))
 
 
 class InitialValues:
-    """The values that a table row has at the end of a training in which no example reads it.
+    """Computes the values that a table row has after a training in which no example reads (uses) the row.
 
     These are the row's initial values for the run's seed, changed by weight decay alone, over as many optimiser steps
-    as the base model's training took. Without weight decay they are bit-identical to a retrained model's.
+    as the given model was trained for. Without weight decay they are bit-identical to those of a retrained model.
 
     Args:
         config: the run's configuration.
-        model: the trained model; its ``epochs_trained`` is the number of epochs.
+        model: the trained model, whose attribute ``epochs_trained`` is the number of epochs.
         dataset: the data.
     """
 
@@ -160,20 +182,23 @@ class InitialValues:
         self.places = {name: fresh.get_buffer(buffer) for name, buffer in model.entry_tables.items() if name in wanted}
 
     def of(self, name: str, rows: torch.Tensor) -> torch.Tensor:
-        """Return the values of some rows of a parameter, float [n, ...].
+        """Return these values for some rows of a table, float [n, ...].
 
         Args:
-            name: the parameter's name.
+            name: the parameter name of the table.
             rows: int64 [n], row indices.
         """
         table = self.tables[name]
         rows = rows.to(table.device)
-        if name in self.places:  # a checkpoint may store other entries than a new model
+        if name in self.places:  # a trained model may store other entries of the matrix than a new one
             rows = torch.searchsorted(self.places[name], self.model.get_buffer(self.model.entry_tables[name])[rows])
         return self._shrunk(table[rows]) if self.config["weight_decay"] else table[rows]
 
     def _shrunk(self, values: torch.Tensor) -> torch.Tensor:
-        """Return initial values after as many optimiser steps as the training had, with zero gradients throughout."""
+        """Return initial values after as many optimiser steps as the training had, all with a gradient of zero.
+
+        Such steps change the values by weight decay only.
+        """
         alone = torch.nn.ParameterList([torch.nn.Parameter(values.clone())])
         optimizer = make_optimizer(self.config, alone)
         scheduler = self.model.scheduler(optimizer)

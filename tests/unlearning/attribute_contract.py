@@ -99,7 +99,7 @@ class AttributeContract:
             self.start(worlds(name))
 
     def test_a_view_that_is_not_there_is_named(self, worlds):
-        with pytest.raises(UserError, match="propagated: BPR has none; its user views are table"):
+        with pytest.raises(UserError, match="propagated: BPR has no such user view; it has table; use all"):
             self.start(worlds("BPR"), protect_view="propagated")
         with pytest.raises(UserError, match="should be table, propagated, all, not 'tabel', did you mean 'table'"):
             self.start(worlds("BPR"), protect_view="tabel")

@@ -1,1 +1,1 @@
-"""Second derivatives: gradients and Hessian-vector products, Krylov spaces, solvers, Neumann series."""
+"""Second-order methods: gradients, Hessian-vector products, and solvers for linear systems with a damped Hessian."""

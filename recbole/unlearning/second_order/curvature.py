@@ -1,7 +1,9 @@
-"""Gradients and Hessian-vector products in a parameter subspace, for second-order methods.
+"""Gradients and Hessian-vector products with respect to some of a model's parameters, for second-order methods.
 
-``H`` is the Hessian of the *sum* of the losses over given examples, in the subspace's parameters, with all other
-parameters fixed. It stays the same throughout a request: fixed examples, fixed negatives, no dropout.
+``H`` is the Hessian of the *sum* of the losses over given batches, with respect to the parameters in a
+:class:`~recbole.unlearning.second_order.subspace.Subspace`; all other parameters are constant. While a request is
+answered ``H`` does not change: examples and negatives are fixed, and dropout is off. A *flat vector* is a float tensor
+of one dimension that holds one number for each of these parameters.
 """
 
 import contextlib
@@ -18,21 +20,26 @@ from recbole.unlearning.second_order.subspace import Subspace, flatten_gradient
 from recbole.utils.device import full_precision
 
 KEPT_BYTES = 2**31
-"""Largest size in bytes of graphs, gradients and probabilities kept between products; the rest is recomputed."""
+"""Largest size in bytes of the autograd graphs and other tensors that a product keeps between calls.
+
+Whatever does not fit is computed again at each call.
+"""
 
 PART_BYTES = 2**27
-"""A part of a product takes no further piece of data once its autograd graphs have saved this many bytes."""
+"""Pieces of data are added to a part of a product until the part's autograd graphs have saved this many bytes."""
 
 
 Answer = TypeVar("Answer")
 
 
 class Part(NamedTuple):
-    """The contribution of some pieces of the data to a matrix-vector product.
+    """The contribution of some pieces of the data (small batches) to a matrix-vector product.
 
     Attributes:
-        image: maps a vector, given as tensors of the parameters' shapes, to its product, a flat vector.
-        here: returns the pieces' weighted loss (a number) and its flat gradient at the current parameters.
+        image: function that maps a vector, given as tensors of the parameters' shapes, to the product of the part's
+            matrix with it, a flat vector.
+        here: function that returns the weighted sum of the pieces' losses (a number) and its gradient (a flat vector)
+            at the current parameters.
     """
 
     image: Callable[[Sequence[torch.Tensor]], torch.Tensor]
@@ -67,7 +74,7 @@ def gradient(
     weights: Sequence[float] | None = None,
     shift: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return the gradient of the batches' summed losses, a flat vector.
+    """Return the gradient of the weighted sum of the batches' losses, a flat vector.
 
     The arguments are those of :func:`loss_and_gradient`.
     """
@@ -80,13 +87,14 @@ def loss_and_gradient(
     weights: Sequence[float] | None = None,
     shift: torch.Tensor | None = None,
 ) -> tuple[float, torch.Tensor]:
-    """Return the batches' summed losses (a number), and their gradient (a flat vector).
+    """Return the weighted sum of the batches' losses (a number), and its gradient (a flat vector).
 
     Args:
         subspace: the parameters to differentiate by.
-        batches: batches of examples; empty ones are allowed.
-        weights: weight of each batch's loss sum; ``None`` for 1.
-        shift: flat vector that is added to the parameters first; ``None`` adds nothing.
+        batches: batches of examples with negatives; empty ones are allowed.
+        weights: weight of each batch's loss, summed over its rows; ``None`` for 1.
+        shift: flat vector; loss and gradient are computed at the current parameters plus this vector. ``None`` adds
+            nothing. The model itself does not change.
     """
     values = subspace.values(shift)
     total, slope = 0.0, torch.zeros(sum(v.numel() for v in values), dtype=values[0].dtype, device=values[0].device)
@@ -103,7 +111,7 @@ def total_loss(
     weights: Sequence[float] | None,
     shift: torch.Tensor | None = None,
 ) -> float:
-    """Return the batches' summed losses, a number.
+    """Return the weighted sum of the batches' losses, a number, without computing a gradient.
 
     The arguments are those of :func:`loss_and_gradient`.
     """
@@ -117,10 +125,10 @@ def cut_by(
     batches: Sequence[Interaction],
     weights: Sequence[float] | None,
 ) -> list[tuple[Interaction, float]]:
-    """Split batches into pieces; return each piece with the weight of its batch.
+    """Split batches into smaller ones (pieces); return each piece with the weight of the batch that it is from.
 
     Args:
-        cut: the method of the model that splits a batch, such as ``model.pieces``.
+        cut: the model's method that splits a batch, such as ``model.pieces``.
         batches: batches of examples; empty ones have no pieces.
         weights: weight of each batch's loss sum; ``None`` for 1.
     """
@@ -131,9 +139,10 @@ def cut_by(
 def _groups(
     model: AbstractRecommender, batches: Sequence[Interaction], weights: Sequence[float] | None
 ) -> list[tuple[Sequence[Interaction], Sequence[float]]]:
-    """Return groups of pieces whose losses are computed together, with their weights.
+    """Split batches into smaller ones (pieces); return groups of pieces with their weights.
 
-    Pieces that can share work, such as a graph propagation, form one group; otherwise each piece is a group.
+    The losses in a group are computed together. All pieces form one group if the model can share work between batches,
+    such as a graph propagation (``batch_free``); otherwise each piece is a group. Arguments are as in :func:`cut_by`.
     """
     pieces = cut_by(model.pieces, batches, weights)
     if not model.batch_free or not pieces:
@@ -142,9 +151,10 @@ def _groups(
 
 
 class Held:
-    """Context manager that counts the bytes of the tensors that autograd graphs save inside it, each storage once.
+    """Context manager that counts the bytes of the tensors that autograd graphs save inside its block.
 
-    The storages are kept alive until the end, because the address of a freed one may be used again.
+    Tensors that share a storage count once. All counted storages are kept alive until the block ends, because a later
+    tensor could otherwise get the address of a freed storage.
 
     Attributes:
         bytes: number of bytes counted so far.
@@ -156,11 +166,11 @@ class Held:
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self.count, lambda tensor: tensor)
 
     def count(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Count a tensor's bytes, and return it detached. Sparse tensors, such as a constant graph, are not counted.
+        """Count the bytes of a tensor that an autograd graph is about to save, and return the tensor to save, detached.
 
-        The autograd graph saves the returned tensor. Torch requires it to be detached: a node that saved its own output
-        together with the graph would form a reference cycle and never be freed. Torch attaches the graph again when
-        the tensor is used.
+        Sparse tensors, such as the adjacency matrix of a graph model, are not counted. Torch requires the returned
+        tensor to be detached: a node that saved its own output together with the autograd graph would form a reference
+        cycle and never be freed. Torch attaches the autograd graph again when the saved tensor is used.
         """
         if tensor.layout == torch.strided:
             storage = tensor.untyped_storage()
@@ -170,7 +180,7 @@ class Held:
         return tensor.detach()
 
     def count_all(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Count the bytes of tensors that are kept in addition to a graph."""
+        """Count the bytes of tensors that are kept in addition to what autograd graphs save."""
         for tensor in tensors:
             self.count(tensor)
 
@@ -184,16 +194,17 @@ class Held:
 
 
 class Product(ABC):
-    """Base class of the maps ``v -> scale * A v`` for flat vectors, where ``A`` is a sum over fixed batches.
+    """Base class of matrix-vector products ``v -> scale * A v``, where the matrix ``A`` is a sum over fixed batches.
 
-    The model splits the batches into pieces, and pieces are grouped into parts. A part's autograd graph is built at the
-    first product. It is kept for later products as long as all that is kept stays below :data:`KEPT_BYTES`; the first
-    part's graph is always kept. Graphs that are not kept are built again at each product, one at a time.
+    An object is called with a flat vector ``v`` and returns a flat vector. The model splits the batches into pieces
+    (small batches), and successive pieces are grouped into parts. The autograd graph of a part is built when it is
+    first needed. It is kept for later products if everything that is kept stays within :data:`KEPT_BYTES`; the graph of
+    the first part is always kept. Graphs that are not kept are built again for each product, one at a time.
 
     Args:
         subspace: the parameters to differentiate by.
-        batches: batches of examples; empty ones are allowed.
-        scale: a factor.
+        batches: batches of examples with negatives; empty ones are allowed.
+        scale: factor by which all results are multiplied.
         weights: weight of each batch's loss sum; ``None`` for 1.
 
     Attributes:
@@ -210,7 +221,7 @@ class Product(ABC):
         self.subspace, self.values = subspace, subspace.values()
         self.scale, self.count = scale, 0
         self.pieces = self._cut(batches, weights)
-        self.kept: dict[int, tuple[Part, int]] = {}  # first piece number to (part, next part's first piece number)
+        self.kept: dict[int, tuple[Part, int]] = {}  # index of first piece to (part, index of the next part's)
         self.kept_bytes = 0
 
     def __call__(self, vector: torch.Tensor) -> torch.Tensor:
@@ -221,9 +232,9 @@ class Product(ABC):
         return total.mul_(self.scale)
 
     def loss_and_gradient(self) -> tuple[float, torch.Tensor]:
-        """Return the batches' summed losses (a number) and their gradient (a flat vector), both times ``scale``.
+        """Return the weighted sum of the batches' losses (a number) and its gradient (a flat vector), times ``scale``.
 
-        They are computed from the same autograd graphs as products.
+        Both are computed at the current parameters, from the same autograd graphs as the products.
         """
         total, slope = 0.0, flatten_gradient([None] * len(self.values), self.values)
         for loss, own in self._each(lambda part: part.here()):
@@ -232,7 +243,7 @@ class Product(ABC):
         return total * self.scale, slope.mul_(self.scale)
 
     def _each(self, asked: Callable[[Part], Answer]) -> Iterator[Answer]:
-        """Apply a function to each part, and yield its results. A part that is not kept is freed before the next."""
+        """Call a function with each part, and yield the results. A part that is not kept is freed before the next."""
         at = 0
         while at < len(self.pieces):
             part, at = self.kept[at] if at in self.kept else self._made(at)
@@ -241,7 +252,14 @@ class Product(ABC):
             yield answer
 
     def _made(self, start: int) -> tuple[Part, int]:
-        """Build the part that begins with piece number ``start``; return it and the next part's first piece number."""
+        """Build a part, and keep it if there is room.
+
+        Args:
+            start: index in ``self.pieces`` of the part's first piece.
+
+        Returns:
+            The part, and the index of the next part's first piece.
+        """
         held, traced, at = Held(), [], start
         with held:
             while at < len(self.pieces) and (at == start or held.bytes < PART_BYTES):
@@ -254,27 +272,33 @@ class Product(ABC):
         return part, at
 
     def room(self, held: Held) -> int:
-        """Return how many bytes may still be kept, after what is kept already and what ``held`` has counted."""
+        """Return how many bytes may still be kept, besides what is kept already and what ``held`` has counted.
+
+        A negative number means that the limit :data:`KEPT_BYTES` is exceeded.
+        """
         return KEPT_BYTES - self.kept_bytes - held.bytes
 
     @abstractmethod
     def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
-        """Split batches into pieces, and return each piece with its weight."""
+        """Split batches into pieces, and return each piece with its weight, in a form that :meth:`_trace` accepts."""
 
     @abstractmethod
     def _trace(self, piece: Any, weight: Any) -> Any:
-        """Run the model on a piece, and return its loss or outputs with their autograd graph, for :meth:`_part`."""
+        """Run the model on a piece, and return the loss or outputs with their autograd graph, for :meth:`_part`."""
 
     @abstractmethod
     def _part(self, traced: list[Any], held: Held) -> Part:
-        """Return the part made of some traced pieces.
+        """Return the part that consists of some pieces.
 
-        Tensors that it keeps in addition to autograd graphs must be counted in ``held``.
+        Args:
+            traced: what :meth:`_trace` returned for each of the pieces.
+            held: counts bytes. An implementation must count in it the tensors that the part keeps in addition to what
+                autograd graphs save.
         """
 
 
 class HessianProduct(Product):
-    """Hessian-vector products ``v -> scale * H v``, with ``H`` the Hessian of the loss summed over fixed batches.
+    """Hessian-vector products ``v -> scale * H v``, with ``H`` the Hessian of the weighted sum of batches' losses.
 
     Arguments and attributes are those of :class:`Product`.
     """
@@ -287,7 +311,7 @@ class HessianProduct(Product):
 
     def _part(self, traced: list[torch.Tensor], held: Held) -> Part:
         loss = sum(traced[1:], traced[0])
-        values = self.values  # the closure must not refer to self, which keeps it: that would be a reference cycle
+        values = self.values  # `image` must not refer to self: self keeps it, which would be a reference cycle
         first = torch.autograd.grad(loss, values, create_graph=True, allow_unused=True)
         curved = [place for place, slope in enumerate(first) if slope is not None and slope.requires_grad]
         slopes = [first[place] for place in curved]  # gradients that can be differentiated again

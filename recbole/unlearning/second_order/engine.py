@@ -1,4 +1,4 @@
-"""Vector-Jacobian products, computed by torch's autograd engine."""
+"""Vector-Jacobian products, computed by a direct call of torch's autograd engine."""
 
 from collections.abc import Sequence
 
@@ -13,17 +13,20 @@ def pulled_back(
     vectors: Sequence[torch.Tensor],
     create_graph: bool = False,
 ) -> tuple[torch.Tensor, ...]:
-    """Return the vector-Jacobian product ``sum_i J_i' v_i`` for each input, with ``J_i`` the Jacobian of output ``i``.
+    """Return the vector-Jacobian product ``sum_i J_i' v_i`` for each input.
 
-    The autograd graph is kept. The result is bit-identical to that of ``torch.autograd.grad``, but is computed by the
-    engine below it, which is private to PyTorch. ``torch.autograd.grad`` compares shapes symbolically, for which it
-    imports SymPy at the first call. In a system as small as one embedding, the comparison takes a fifth of a product's
-    time. The engine checks shapes too. If a version of PyTorch lacks it, ``torch.autograd.grad`` is used.
+    ``J_i`` is the Jacobian of output ``i`` with respect to the input, and ``'`` means transposed. The autograd graph is
+    kept.
+
+    The result is bit-identical to that of ``torch.autograd.grad``. That function compares shapes symbolically, for
+    which it imports SymPy at the first call; in a linear system as small as one embedding, this takes a fifth of the
+    time of a product. Therefore the function beneath it is called, which checks shapes too but is private to PyTorch.
+    If a version of PyTorch lacks it, ``torch.autograd.grad`` is used.
 
     Args:
         outputs: tensors with an autograd graph.
         inputs: tensors to differentiate by.
-        vectors: one vector per output, of the output's shape.
+        vectors: the vectors ``v_i``: one tensor per output, of the output's shape.
         create_graph: whether the result can be differentiated again.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Matrix-vector products with the Gauss-Newton approximation of a loss's Hessian."""
+"""Matrix-vector products with the Gauss-Newton approximation of the Hessian of a loss."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,18 +13,18 @@ from recbole.unlearning.second_order.subspace import flatten_gradient
 
 
 class _Jacobian:
-    """The Jacobian ``J`` of some tensors with respect to parameters, given by its products with vectors.
+    """The Jacobian ``J`` of some tensors (outputs) with respect to parameters, given by its products with vectors.
 
-    ``J v`` is computed as the derivative of ``u -> J' u``, so that only backward passes are needed.
+    ``J v`` is computed as the derivative of ``u -> J' u`` (``'`` means transposed), so only backward passes are needed.
 
     Args:
         outputs: the tensors, with their autograd graphs.
-        values: the parameters' values, from which the outputs were computed.
+        values: the values of the parameters, from which the outputs were computed.
     """
 
     def __init__(self, outputs: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
         self.outputs, self.values = outputs, values
-        self.live = [at for at, output in enumerate(outputs) if output.requires_grad]  # not a fixed table
+        self.live = [at for at, output in enumerate(outputs) if output.requires_grad]  # leaves out a constant table
         self.u = [output.new_zeros(()).expand(output.shape).requires_grad_() for output in outputs]
         pulled = self._pulled(self.u, create_graph=True)
         self.place = [at for at, part in enumerate(pulled) if part is not None]
@@ -35,7 +35,7 @@ class _Jacobian:
         return pulled_back(outputs, self.values, vectors, create_graph)
 
     def push(self, shaped: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Return ``J v`` as one tensor per output, for a vector given as tensors of the parameters' shapes."""
+        """Return ``J v`` as one tensor per output, for a vector ``v`` given as tensors of the parameters' shapes."""
         along = [shaped[at] for at in self.place]
         pushed = pulled_back(self.pulled, self.u, along)
         return tuple(torch.zeros_like(u) if part is None else part for part, u in zip(pushed, self.u, strict=True))
@@ -46,12 +46,17 @@ class _Jacobian:
 
 
 class _Tail(NamedTuple):
-    """The loss of a part of the data as a function of the model's outputs, or of its ``factors``.
+    """The loss of a part of the data as a function of the model's outputs, with first and second derivatives.
+
+    The outputs are one tensor per piece of the data or, for a model with ``factors``, one encoding per piece and the
+    item table.
 
     Attributes:
-        loss: the loss at the current outputs.
-        slopes: returns the loss's gradient in the outputs, one tensor per output.
-        bend: maps a change of the outputs to the product of the loss's Hessian (in the outputs) with that change.
+        loss: the loss at the current outputs, a number.
+        slopes: function that returns the gradient of the loss with respect to the outputs, one tensor per output.
+        bend: function that multiplies a vector by the Hessian of the loss with respect to the outputs. Vector and
+            product are given as one tensor per output. For a model with ``factors``, the Hessian leaves out the second
+            derivatives of the scores with respect to the encodings and the item table.
     """
 
     loss: float
@@ -60,16 +65,19 @@ class _Tail(NamedTuple):
 
 
 class GaussNewtonProduct(Product):
-    """Gauss-Newton products ``v -> scale * J' B J v``, which leave out the curvature of the model's outputs.
+    """Gauss-Newton products ``v -> scale * J' B J v``, which approximate Hessian-vector products.
 
-    N. Schraudolph, "Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent", Neural Computation 2002
-    (equation numbers not checked). ``J`` is the Jacobian of the model's ``outputs`` in the parameters, and ``B`` the
-    Hessian of the loss in these outputs. ``J' B J`` is positive semidefinite for a loss that is convex in the outputs,
-    and equals the Hessian for outputs that are linear in the parameters.
+    ``J`` is the Jacobian of the model's ``outputs`` with respect to the parameters, ``J'`` its transpose, and ``B`` the
+    Hessian of the loss with respect to these outputs. The approximation leaves out the second derivatives of the
+    outputs. ``J' B J`` is positive semidefinite for a loss that is convex in the outputs, and equals the Hessian for
+    outputs that are linear in the parameters. N. Schraudolph, "Fast Curvature Matrix-Vector Products for Second-Order
+    Gradient Descent", Neural Computation 2002 (equation numbers not checked).
 
-    A model may have ``factors`` instead, encoded inputs and an item table whose inner products are the scores. Then
-    ``J`` is the Jacobian of the factors, and ``B`` includes the Jacobian of the scores in the factors. The model must
-    have ``outputs`` or ``factors``. Arguments and attributes are those of :class:`Product`.
+    A model may have ``factors`` instead: encodings of the inputs and an item table, whose inner products are the
+    scores. Then ``J`` is the Jacobian of the factors with respect to the parameters, and ``B`` is the product of the
+    Jacobian of the scores with respect to the factors (transposed), the Hessian of the loss with respect to the scores,
+    and this Jacobian. The model must have ``outputs`` or ``factors``. Arguments and attributes are those of
+    :class:`Product`.
     """
 
     def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
@@ -83,7 +91,7 @@ class GaussNewtonProduct(Product):
     def _part(self, traced: list[tuple[Any, ...]], held: Held) -> Part:
         factored = traced[0][0] is not None
         outputs = [factors[0] if factored else own for factors, own, *_ in traced]
-        outputs += [traced[0][0][1]] if factored else []  # the table, which the pieces share
+        outputs += [traced[0][0][1]] if factored else []  # the item table, the same for all pieces
         jacobian = _Jacobian(outputs, self.values)
         held.count_all(jacobian.pulled)
         tail = self._of_factors(traced, held) if factored else self._of_outputs(traced)
@@ -93,7 +101,11 @@ class GaussNewtonProduct(Product):
         )
 
     def _of_outputs(self, traced: list[tuple[Any, ...]]) -> _Tail:
-        """Return the loss of the pieces as a function of their outputs."""
+        """Return the weighted loss of some pieces as a function of the model's outputs on them.
+
+        Args:
+            traced: what :meth:`_trace` returned for each piece.
+        """
         free = [outputs.detach().requires_grad_() for _, outputs, _, _ in traced]
         losses = [
             weight * self.subspace.model.loss_sum(piece.to(own.device), own)
@@ -108,9 +120,11 @@ class GaussNewtonProduct(Product):
         )
 
     def _of_factors(self, traced: list[tuple[Any, ...]], held: Held) -> _Tail:
-        """Return the softmax cross-entropy of the pieces as a function of their encodings and the item table.
+        """Return the weighted softmax cross-entropy of some pieces as a function of their encodings and the item table.
 
-        The softmax probabilities are kept if there is memory for them in addition to the autograd graphs.
+        Args:
+            traced: what :meth:`_trace` returned for each piece.
+            held: counts bytes. If there is room for the softmax probabilities too, they are kept and counted in it.
         """
         encoded, table = [factors[0].detach() for factors, *_ in traced], traced[0][0][1].detach()
         sizes, rows = [len(part) for part in encoded], torch.cat(encoded)

@@ -1,4 +1,4 @@
-"""The Krylov space of a symmetric linear map and a vector, and conjugate gradients in it."""
+"""Conjugate gradients for symmetric linear systems, computed in a Krylov space that several systems can share."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 LinearMap = Callable[[torch.Tensor], torch.Tensor]
-"""A linear map from flat vectors to flat vectors, the same at every call."""
+"""A function that multiplies a vector (float [n]) by a symmetric matrix, the same at every call."""
 
 
 @dataclass(frozen=True)
@@ -14,17 +14,23 @@ class Solution:
     """The result of an iterative solver for ``(A + damping I) x = b``.
 
     Attributes:
-        x: the solution, a flat vector.
-        iterations: number of products with ``A``.
-        residual: ``|b - (A + damping I) x| / |b|`` as the recursion gives it, up to rounding errors.
-        ended: why the solver stopped: ``converged``, ``iterations`` (their limit was reached), ``progress`` (there was
-            too little of it), ``negative curvature``, ``growth`` (a series diverges) or ``timeout``.
-        damping: the number added to the diagonal of ``A``.
-        bend: after ``negative curvature``, the Rayleigh quotient of ``A + damping I`` along the direction found.
-            After ``growth``, approximately the eigenvalue of ``A`` along which the series diverges. Otherwise 0.
-        replaced: whether ``positive_solution`` replaced ``A`` by another map.
-        raised: whether ``positive_solution`` raised the damping.
-        scale: scale of a Neumann series; 0 for other solvers.
+        x: the (approximate) solution, float [n].
+        iterations: number of multiplications of a vector by ``A``.
+        residual: the relative residual ``|b - (A + damping I) x| / |b|``; lower is better, NaN if it is not known. It
+            is the solver's running estimate, which rounding errors can make differ from the true residual.
+        ended: why the solver stopped: ``converged`` (the tolerance was reached), ``iterations`` (their limit was
+            reached), ``progress`` (further iterations would improve the solution too little), ``negative curvature`` (a
+            direction ``d`` with ``d . (A + damping I) d <= 0`` was found), ``growth`` (a Neumann series diverges) or
+            ``timeout``.
+        damping: the number that was added to the diagonal of ``A``.
+        bend: the curvature because of which the solver failed. If ``ended`` is ``negative curvature``, it is
+            ``d . (A + damping I) d / d . d`` for the direction ``d`` that was found: 0 or less, or NaN if a number was
+            not finite. If ``ended`` is ``growth``, it is approximately the eigenvalue of ``A`` that makes the Neumann
+            series diverge; 0 if it is not known. Otherwise it is 0.
+        replaced: whether :func:`~recbole.unlearning.second_order.solvers.positive_solution` replaced ``A`` by another
+            matrix.
+        raised: whether :func:`~recbole.unlearning.second_order.solvers.positive_solution` raised the damping.
+        scale: the scale of a Neumann series; 0 for other solvers.
     """
 
     x: torch.Tensor
@@ -40,12 +46,12 @@ class Solution:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """A :class:`Solution` whose ``x`` is given by its coordinates in the basis of a Krylov space.
+    """A solution of ``(A + damping I) x = b``, with ``x`` given by its coordinates in the basis of a Krylov space.
 
     Attributes:
-        x: the coordinates, one number per basis vector.
-        iterations: number of iterations, of which each uses one basis vector.
-        residual, ended, damping, bend: the same as in :class:`Solution`.
+        x: the coordinates, one number for each of the first basis vectors.
+        iterations: number of iterations; each iteration uses one basis vector.
+        residual, ended, damping, bend: as in :class:`Solution`.
     """
 
     x: list[float]
@@ -57,26 +63,32 @@ class Coordinates:
 
 
 class KrylovSpace:
-    """The space spanned by a vector ``b`` and the powers of a symmetric map on it, with its Lanczos basis.
+    """The space spanned by ``b, A b, A^2 b, ...`` for a symmetric matrix ``A``, with its Lanczos basis.
 
-    C. Lanczos, "An Iteration Method for the Solution of the Eigenvalue Problem", J. Res. NBS 1950 (equation numbers not
-    checked). In an orthonormal basis, which takes one product with the map per vector, the map is a tridiagonal matrix.
-    Adding damping to its diagonal does not change the space, so systems with another damping need no further products.
+    The basis is orthonormal, and each vector takes one product with ``A``. In this basis ``A`` is a tridiagonal matrix.
+    Adding damping to the diagonal of ``A`` does not change the space, so systems ``(A + damping I) x = b`` with another
+    damping need no further products. C. Lanczos, "An Iteration Method for the Solution of the Eigenvalue Problem", J.
+    Res. NBS 1950 (equation numbers not checked).
 
     Args:
-        product: the linear map, the same at every call.
-        b: flat vector, not zero.
-        out_of_time: called before every product; the space stops growing once it returns True.
+        product: the function ``v -> A v``, the same at every call.
+        b: float [n], not zero.
+        out_of_time: function that is called before every product; no basis vector is added once it returns True.
 
     Attributes:
         norm: Euclidean norm of ``b``.
-        diagonal: diagonal of the tridiagonal matrix.
-        beside: off-diagonal of the tridiagonal matrix, and as last element the one for its next row.
-        n_products: number of products so far.
+        diagonal: diagonal of the tridiagonal matrix as far as it is known, one number for each product.
+        beside: off-diagonal of the tridiagonal matrix. It is as long as ``diagonal``: the last number belongs to the
+            next row.
+        n_products: number of products with ``A`` so far.
+        vectors: the basis vectors; only the last two if the basis is too large to be kept.
+        kept: whether the whole basis is kept.
+        first: the damping of the first system that :meth:`conjugate_gradients` solved, and the solution as a vector;
+            ``None`` if the basis had more than one vector before its first call.
     """
 
     MOST_BYTES = 2**30
-    """Largest size in bytes of a basis that is kept. A larger one is computed again for each further damping."""
+    """Largest size in bytes of a basis that is kept. A larger basis is computed again for each further damping."""
 
     def __init__(self, product: LinearMap, b: torch.Tensor, out_of_time: Callable[[], bool]) -> None:
         self.product, self.b, self.out_of_time = product, b, out_of_time
@@ -92,18 +104,17 @@ class KrylovSpace:
     ) -> Coordinates:
         """Solve ``(A + damping I) x = b`` by conjugate gradients; return the coordinates of ``x`` in the basis.
 
-        The basis grows as far as necessary. Iterates and residuals are those of the recursion by M. Hestenes and E.
-        Stiefel, computed from the factors ``L D L'`` of the tridiagonal matrix, whose pivots ``D`` are the curvatures
-        along the conjugate directions. For the first damping, ``x`` is also summed up as a vector on the way.
+        The results are those of the usual recursion (M. Hestenes, E. Stiefel). They are computed from the factors
+        ``L D L'`` of the tridiagonal matrix; ``D`` holds the curvatures along the conjugate directions.
 
         Args:
-            damping: added to the diagonal of the map ``A``.
-            tolerance: residual norm, relative to the norm of ``b``, at which the iteration stops.
+            damping: number that is added to the diagonal of ``A``.
+            tolerance: the iteration stops when the residual's norm, relative to that of ``b``, is at most this.
             iterations: the largest number of iterations.
-            progress: smallest relative growth of ``b . x`` per iteration. The iteration stops if the mean growth over
-                the last tenth of all iterations (at least ten) is smaller. ``b . x`` is twice the decrease of the
-                quadratic model. J. Martens, "Deep Learning via Hessian-free Optimization", ICML 2010 (equation numbers
-                not checked).
+            progress: the iteration stops when the mean growth of ``b . x`` per iteration, over the last ten iterations
+                (or a tenth of all, if that is more), is less than this fraction of ``b . x``. ``b . x`` is twice the
+                decrease of the quadratic function that the iteration minimises (J. Martens, "Deep Learning via
+                Hessian-free Optimization", ICML 2010; equation numbers not checked).
         """
         first = not self.diagonal
         x, direction = (torch.zeros_like(self.b if first else self.b[:0]) for _ in range(2))
@@ -143,10 +154,10 @@ class KrylovSpace:
         return Coordinates(steps, len(links), residual, ended, damping, bend)
 
     def grow(self) -> bool:
-        """Add a basis vector, which takes one product with the map.
+        """Add a basis vector and a row of the tridiagonal matrix, with one product.
 
         Returns:
-            True; or False, without a product, if the time is up.
+            True. If the time is up, nothing is computed, and the result is False.
         """
         if self.out_of_time():
             return False
@@ -163,11 +174,11 @@ class KrylovSpace:
         """Compute a row of the tridiagonal matrix and the next basis vector, with one product.
 
         Args:
-            at: index of the row.
-            last: the last basis vector, preceded by the one before it if there is one.
+            at: index of the row, from 0.
+            last: the two latest basis vectors, the latest one last; for row 0 only one.
 
         Returns:
-            The row's diagonal element, its off-diagonal element to the right, and the next basis vector.
+            The element of the row on the diagonal, the element to the right of it, and the next basis vector.
         """
         vector = last[-1]
         self.n_products += 1
@@ -180,7 +191,7 @@ class KrylovSpace:
         return coefficient, length, image / length if length else image
 
     def _again(self) -> Iterator[torch.Tensor]:
-        """Compute and yield the basis vectors again if they were not kept; stop when the time is up."""
+        """Compute the basis vectors once more, and yield one after another; stop when the time is up."""
         last: tuple[torch.Tensor, ...] = (self.b / self.norm,)
         for at in range(len(self.diagonal)):
             yield last[-1]
@@ -189,15 +200,15 @@ class KrylovSpace:
             last = (last[-1], self._next(at, *last)[2])
 
     def lift(self, found: Coordinates) -> Solution:
-        """Return the solution whose coordinates are given, with ``x`` as a flat vector."""
+        """Return the solution with ``x`` as a vector, given the solution with ``x`` as coordinates in the basis.
+
+        ``ended`` is ``timeout`` if the basis had to be computed once more and the time did not suffice.
+        """
         x, ended = self._sum(found)
         return Solution(x, found.iterations, found.residual, ended, found.damping, found.bend)
 
     def _sum(self, found: Coordinates) -> tuple[torch.Tensor, str]:
-        """Return the vector with the given coordinates, and why the solver stopped.
-
-        The reason becomes ``timeout`` if the time runs out while the basis is computed again.
-        """
+        """Return ``x`` as a vector, and the value of ``ended``, see :meth:`lift`."""
         if self.first and found.damping == self.first[0]:
             return self.first[1], found.ended
         x, left = torch.zeros_like(self.b), list(found.x)
@@ -209,7 +220,7 @@ class KrylovSpace:
 
 
 def norm(vector: torch.Tensor) -> float:
-    """Return the Euclidean norm, summed in double precision.
+    """Return the Euclidean norm of a vector, added up in double precision.
 
     In single precision, squares of numbers below 1e-22 would underflow.
     """

@@ -1,4 +1,4 @@
-"""The Neumann series for a damped matrix inverse: summed in a Krylov space, or with parts of the data (LiSSA)."""
+"""Neumann series that solve damped linear systems: summed in a Krylov space, or with parts of the data (LiSSA)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,31 +20,32 @@ def neumann(
     tolerance: float = 1e-6,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Solution:
-    """Solve ``(A + scale damping I) x = b`` by the Neumann series ``1/s sum_j (I - A/s - damping I)^j b``.
+    """Solve ``(A + s damping I) x = b`` by the Neumann series ``x = 1/s sum_j (I - A/s - damping I)^j b``.
 
-    The series converges if the eigenvalues of ``A / s + damping`` lie between 0 and 2, where ``s`` is the scale. The
+    ``s`` is the scale. The series converges if the eigenvalues of ``A / s + damping I`` lie between 0 and 2. The
     residual ``b - A x - s damping x`` then never grows. Otherwise it grows without end once it has begun to grow, so a
     series whose residual grows by more than rounding error is rejected. A series that is cut off early has hardly moved
     along directions of little curvature, which acts as a regulariser.
 
-    The sum is a polynomial in ``A``. It is evaluated on the tridiagonal matrix of a Krylov space, which is extended
-    until the sum is known to within ``tolerance``. This takes a few products instead of one per term. In floating-point
-    numbers it is as accurate as the recursion (C. Musco, C. Musco, A. Sidford, "Stability of the Lanczos Method for
-    Matrix Function Approximation", SODA 2018).
+    The sum is a polynomial in ``A``. It is evaluated on the tridiagonal matrix of a Krylov space (see
+    :class:`~recbole.unlearning.second_order.krylov.KrylovSpace`), which is extended until the sum is known to within
+    ``tolerance``. This takes a few products instead of one per term, and is as accurate in floating-point numbers (C.
+    Musco, C. Musco, A. Sidford, "Stability of the Lanczos Method for Matrix Function Approximation", SODA 2018).
 
     Args:
-        product: the symmetric linear map ``v -> A v``, the same at every call.
-        b: the right-hand side, flat [n].
+        product: the function ``v -> A v`` for a symmetric matrix ``A``, the same at every call.
+        b: the right-hand side, float [n].
         scale: ``s``, at least half of the largest eigenvalue of ``A``. ``None`` derives it from the eigenvalues found
             in the Krylov space, which grows until a further product changes the scale by at most one percent.
-        damping: added to the diagonal, relative to ``scale``.
+        damping: number that is added to the diagonal of ``A / s``.
         terms: the largest number of terms.
         tolerance: relative residual at which the series stops, and relative error of the sum.
-        out_of_time: called before every product; the series stops once it returns True.
+        out_of_time: function that is called before every product; the series stops once it returns True.
 
     Returns:
-        The solution. If ``ended`` is ``growth``, the series diverges, and ``bend`` is the eigenvalue of ``A`` along
-        which it does. ``scale`` is then 0 if no eigenvalue was found from which to derive it.
+        The solution. If ``ended`` is ``growth``, the series diverges or the scale is not known, and ``x`` is zero;
+        ``bend`` is the eigenvalue of ``A`` that makes the series diverge, 0 if unknown. ``scale`` is 0 if it was not
+        given and all eigenvalues found were 0.
     """
     if not b.any():
         return Solution(torch.zeros_like(b), 0, 0.0, "converged", (scale or 0.0) * damping, scale=scale or 0.0)
@@ -68,25 +69,26 @@ def neumann(
 
 
 def _finite(space: KrylovSpace) -> bool:
-    """Return whether the last row of the tridiagonal matrix is finite."""
+    """Return whether the last row of the tridiagonal matrix of a Krylov space has finite elements."""
     return math.isfinite(space.diagonal[-1] + space.beside[-1])
 
 
 def _spectrum(space: KrylovSpace) -> tuple[np.ndarray, np.ndarray]:
-    """Return the eigenvalues of the tridiagonal matrix, and its eigenvectors as columns."""
+    """Return the eigenvalues (float64 [k]) of a Krylov space's tridiagonal matrix, and its eigenvectors as columns."""
     return eigh_tridiagonal(np.array(space.diagonal), np.array(space.beside[:-1]))
 
 
 def _scaled(
     space: KrylovSpace, scale: float | None, damping: float, terms: int, tolerance: float
 ) -> tuple[float, "_Sums | None"]:
-    """Return a scale and the partial sums of the series with it.
+    """Return the scale of a Neumann series, and the sum of the series with this scale.
 
-    If ``scale`` is ``None``, it is the largest absolute eigenvalue found so far. If the series diverges with it because
-    of negative eigenvalues, it is raised until the damping, which is relative to the scale, outweighs them.
+    If ``scale`` is ``None``, the scale is the largest absolute eigenvalue found so far. If the series diverges with
+    this scale because of negative eigenvalues, the scale is raised until ``scale * damping``, which is added to all
+    eigenvalues, outweighs them. The other arguments are those of :func:`neumann`.
 
     Returns:
-        The scale and the sums; 0 and ``None`` if all eigenvalues found are 0.
+        The scale and the sum; 0 and ``None`` if all eigenvalues found are 0.
     """
     values = _spectrum(space)[0]
     largest = float(np.abs(values).max()) if scale is None else scale
@@ -100,9 +102,14 @@ def _scaled(
 
 
 def _bend(space: KrylovSpace, scale: float, damping: float, most: int = 10) -> float:
-    """Return the eigenvalue of the map along which the series diverges fastest.
+    """Return the eigenvalue of ``A`` that makes a Neumann series diverge fastest.
 
-    The estimate is refined by up to ``most`` further products, until one changes it by at most one percent.
+    The estimate is refined by up to ``most`` further products, until one of them changes it by at most one percent.
+
+    Args:
+        space: Krylov space of ``A``, which is extended.
+        scale, damping: those of the series, see :func:`neumann`.
+        most: the largest number of further products.
     """
     bend, before = 0.0, math.inf
     for _ in range(most):
@@ -115,20 +122,25 @@ def _bend(space: KrylovSpace, scale: float, damping: float, most: int = 10) -> f
 
 
 class _Sums:
-    """The sum of the Neumann series on the tridiagonal matrix of a Krylov space, up to the term where it stops.
+    """The sum of a Neumann series, computed with the tridiagonal matrix of a Krylov space instead of ``A``.
 
-    The error of this approximation has a bound. At each term, the product of ``beside[-1]`` and the last coordinate of
-    the partial sum is missing from the recursion. The bound adds up these products, multiplied by the largest growth
-    over the terms that follow.
+    The sum ends at the term where the series converges or its residual begins to grow. The error of using the
+    tridiagonal matrix is bounded as follows. Each term misses the part of ``A`` that leads out of the Krylov space: the
+    last off-diagonal element (``space.beside[-1]``) times the last coordinate of the partial sum. The bound adds up
+    these products, each multiplied by how much the following terms can enlarge it.
+
+    Args:
+        space, scale, damping, terms, tolerance: see :func:`neumann`; here ``scale`` must be given.
 
     Attributes:
-        ended: ``converged``, ``growth``, or ``iterations`` if all terms are used.
-        residual: residual norm at the last term, relative to the norm of ``b``.
-        coordinates: the sum's coordinates in the basis of the Krylov space.
-        known: whether the error of the approximation is within the tolerance.
+        ended: ``converged``, ``growth`` (the series diverges), or ``iterations`` if all terms were used.
+        residual: norm of the residual at the last term, relative to the norm of ``b``.
+        coordinates: coordinates of the sum in the basis of the Krylov space.
+        known: whether the error of using the tridiagonal matrix is within the tolerance. There is no error at all if
+            the Krylov space has more dimensions than the sum has terms.
     """
 
-    @np.errstate(over="ignore", invalid="ignore")  # terms after the stop may overflow
+    @np.errstate(over="ignore", invalid="ignore")  # terms after the last one that is used may overflow
     def __init__(self, space: KrylovSpace, scale: float, damping: float, terms: int, tolerance: float) -> None:
         values, vectors = _spectrum(space)
         shrink = 1 - values / scale - damping
@@ -157,20 +169,21 @@ def lissa(
     """Solve ``(A + scale damping I) x = b`` by LiSSA: the series of :func:`neumann` with one part of the data per term.
 
     N. Agarwal, B. Bullins, E. Hazan, "Second-Order Stochastic Optimization for Machine Learning in Linear Time", JMLR
-    2017 (equation numbers not checked). Divergence is detected only at the end, from the residual, which costs one
-    product with every part.
+    2017 (equation numbers not checked). Whether the series diverges is checked only at the end, from the true residual,
+    which takes one product with each part.
 
     Args:
-        products: linear maps ``v -> A_i v``, one per part of the data, used in turn; ``A`` is their mean.
-        b: the right-hand side, flat [n].
-        scale: ``s``, at least half of the largest eigenvalue of ``A``; ``None`` estimates it with products of the mean.
-        damping: added to the diagonal, relative to ``scale``.
+        products: functions ``v -> A_i v`` for symmetric matrices, one per part of the data, used in turn; ``A`` is the
+            mean of the ``A_i``.
+        b: the right-hand side, float [n].
+        scale: at least half of the largest eigenvalue of ``A``; ``None`` estimates it by products with ``A``.
+        damping: number that is added to the diagonal of ``A / scale``.
         terms: number of terms.
-        out_of_time: called before every term; the series stops once it returns True.
+        out_of_time: function that is called before every term; the series stops once it returns True.
 
     Returns:
         The solution. Its ``iterations`` counts products with single parts. If ``ended`` is ``growth``, the series
-        diverges, and ``bend`` is the eigenvalue of ``A`` along which it does.
+        diverges, and ``bend`` is the eigenvalue of ``A`` that makes it diverge (0 if unknown).
     """
 
     def mean(v: torch.Tensor) -> torch.Tensor:

@@ -17,21 +17,21 @@ def conjugate_gradients(
     iterations: int = 100,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Solution:
-    """Solve ``(A + damping I) x = b`` by conjugate gradients, for a symmetric ``A`` given by its products.
+    """Solve ``(A + damping I) x = b`` by conjugate gradients, for a symmetric ``A`` given by its products with vectors.
 
     M. Hestenes, E. Stiefel, "Methods of Conjugate Gradients for Solving Linear Systems", J. Res. NBS 1952. As in
-    truncated Newton methods, the iteration stops at a direction of negative curvature, and returns the current iterate.
+    truncated Newton methods, the iteration stops when it finds a direction of negative curvature.
 
     Args:
-        product: the linear map ``v -> A v``, the same at every call.
-        b: the right-hand side, a flat vector.
-        damping: added to the diagonal of ``A``.
-        tolerance: residual norm, relative to the norm of ``b``, at which the iteration stops.
+        product: the function ``v -> A v``, the same at every call.
+        b: the right-hand side, float [n].
+        damping: number that is added to the diagonal of ``A``.
+        tolerance: the iteration stops when the residual's norm, relative to that of ``b``, is at most this.
         iterations: the largest number of products.
-        out_of_time: called before every product; the iteration stops once it returns True.
+        out_of_time: function that is called before every product; the iteration stops once it returns True.
 
     Returns:
-        The last iterate; its ``ended`` says why the iteration stopped.
+        The solution that was reached when the iteration stopped; ``ended`` says why it stopped.
     """
     if not b.any():
         return Solution(torch.zeros_like(b), 0, 0.0, "converged", damping)
@@ -51,31 +51,35 @@ def positive_solution(
     instead: Callable[[], LinearMap | None] = lambda: None,
     trusted: Callable[[Solution], bool] = lambda found: True,
 ) -> Solution:
-    """Solve ``(A + d I) x = b`` by conjugate gradients, with the damping ``d`` raised until the step is safe.
+    """Solve ``(A + d I) x = b`` by conjugate gradients, with the damping ``d`` raised until ``x`` is a safe step.
 
-    Away from a minimum a Hessian can have negative eigenvalues, along which a Newton step increases the loss. It can
-    also have very small ones, along which a step goes too far and the iteration does not converge. At the first
-    negative curvature, ``A`` is replaced by the map that ``instead`` returns, if any. Otherwise the damping is raised,
-    as in the methods of Levenberg and Marquardt: by twice the negative curvature found, and at least to double its
-    value (four times if only ``trusted`` rejects the solution). This is repeated until no negative curvature is found,
-    the iteration has not ended at its limit with a relative residual above a tenth, and ``trusted`` accepts the
-    solution. All dampings share one Krylov space, so raising the damping takes few products while its basis is kept.
+    Away from a minimum a Hessian ``A`` can have negative eigenvalues, along which a Newton step increases the loss. It
+    can also have very small ones, along which a step goes too far and the iteration does not converge. When negative
+    curvature is found for the first time, ``A`` is replaced by the matrix ``G`` behind ``instead``, if there is one.
+    Otherwise the damping is raised, as in the methods of Levenberg and Marquardt: by twice the negative curvature, but
+    at least to twice its value (to four times its value if only ``trusted`` rejects the solution).
+
+    This is repeated until a solution is safe: there is no negative curvature, the iteration did not end at its limit
+    with a relative residual above 0.1, and ``trusted`` accepts the solution. It also ends if the time is up or a number
+    is not finite. All dampings share one Krylov space, so another damping takes few further products as long as the
+    basis of this space is kept.
 
     Args:
-        product: the linear map ``v -> A v``, the same at every call.
-        b: the right-hand side, a flat vector.
+        product: the function ``v -> A v`` for a symmetric ``A``, the same at every call.
+        b: the right-hand side, float [n].
         damping: the first damping to try.
-        tolerance: residual norm, relative to the norm of ``b``, at which the iteration stops.
-        iterations: the largest number of products for one damping.
-        out_of_time: called before every product; the iteration stops once it returns True.
-        progress: relative progress per iteration below which the iteration stops, see
+        tolerance: the iteration stops when the residual's norm, relative to that of ``b``, is at most this.
+        iterations: the largest number of iterations for one damping.
+        out_of_time: function that is called before every product; the iteration stops once it returns True.
+        progress: the iteration stops when ``b . x`` grows by less than this fraction per iteration, see
             :meth:`~recbole.unlearning.second_order.krylov.KrylovSpace.conjugate_gradients`.
-        instead: returns the map ``v -> G v`` of a positive semidefinite replacement ``G`` for ``A``, or ``None``.
-        trusted: returns whether a solution is acceptable. It must accept every sufficiently small one.
+        instead: returns the function ``v -> G v`` for a positive semidefinite ``G`` that can replace ``A``, or ``None``
+            if there is none.
+        trusted: returns whether a solution is acceptable. It must accept every solution that is small enough.
 
     Returns:
-        The solution. Its ``damping`` is the last one, ``raised`` and ``replaced`` say whether the damping was raised
-        and ``A`` was replaced, and ``iterations`` counts all products.
+        The solution. ``damping`` is the last damping; ``raised`` and ``replaced`` say whether the damping was raised
+        and ``A`` replaced; ``iterations`` counts all products.
     """
     if not b.any():
         return Solution(torch.zeros_like(b), 0, 0.0, "converged", damping)
