@@ -1,5 +1,6 @@
 """Base classes of algorithms that unlearn a user attribute, such as gender, by changing user embeddings."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -236,9 +237,9 @@ class ProtectionAlgorithm(AttributeAlgorithm):
                     parameter.grad.add_(more[name], alpha=self.hyper.protect_weight)
             del gradients, more
             optimizer.step()
-            if not torch.isfinite(torch.tensor(values[-1], device="cpu")):
+            if not math.isfinite(values[-1]):
                 break
-        if not all(bool(p.isfinite().all()) for p in self.moved.values()) or values[-1] != values[-1]:
+        if not math.isfinite(values[-1]) or not all(bool(p.isfinite().all()) for p in self.moved.values()):
             raise NotApplied("diverged", f"a value is not finite after {len(values)} steps")
         self.work |= {"objective_first": values[0], "objective_last": values[-1], "n_protected": len(request.protected)}
 

@@ -1,5 +1,7 @@
 """Contract of attribute-unlearning algorithms: one is tested by a subclass that sets ``algorithm``."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -137,6 +139,14 @@ class ProtectionContract(AttributeContract):
     def test_numbers_that_run_away_leave_the_model_as_it_was(self, single):
         algorithm = self.start(single, protect_rate=1e36)
         before = known(algorithm.model)
+        outcome = self.protect(algorithm, people(single))
+        assert outcome.status == "diverged" and same(known(algorithm.model), before)
+
+    @pytest.mark.parametrize("value", [math.inf, math.nan])
+    def test_an_objective_that_is_not_finite_leaves_the_model_as_it_was(self, single, monkeypatch, value):
+        algorithm = self.start(single)
+        before, objective = known(algorithm.model), algorithm.objective
+        monkeypatch.setattr(algorithm, "objective", lambda *of: (value, objective(*of)[1]))
         outcome = self.protect(algorithm, people(single))
         assert outcome.status == "diverged" and same(known(algorithm.model), before)
         assert all(p.grad is None for p in algorithm.model.parameters())

@@ -203,8 +203,10 @@ def lissa(
             break
         x = x + r / scale
     residual = norm(b - mean(x) - scale * damping * x) / norm(b) if b.any() else 0.0
-    products_taken = before + terms - 1 + len(products)
-    found = Solution(x, products_taken, residual, "iterations", scale * damping, scale=scale)
+    taken = before + done + len(products)
+    found = Solution(x, taken, residual, "iterations", scale * damping, scale=scale)
     if residual <= 1:
         return found
-    return replace(found, ended="growth", bend=_bend(KrylovSpace(mean, b, out_of_time), scale, damping))
+    space = KrylovSpace(mean, b, out_of_time)
+    bend = _bend(space, scale, damping)
+    return replace(found, iterations=taken + space.n_products * len(products), ended="growth", bend=bend)
