@@ -29,16 +29,16 @@ class AdvHyper(ViewHyper):
 
 
 class Adv(InTrainingAlgorithm):
-    """Trains a new model from scratch, such that an adversary cannot infer a user attribute from the user embeddings.
+    """Reference method, not unlearning: trains a new model whose user embeddings hide an attribute from an adversary.
 
-    This is a reference method, not unlearning: the model from before the request is discarded. The adversary learns to
-    infer the attribute from the embeddings, while the reversed gradient of its loss trains the embeddings to prevent
-    it. Gradient reversal is from Y. Ganin, V. Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", ICML
-    2015. The sizes are those in the program of Y. Li et al., "Making Users Indistinguishable", MM 2023: a perceptron
-    with one hidden layer infers the attribute from the embeddings of each batch's users, and is trained by the same
-    optimiser as the model. There is one perceptron for each attribute and each matrix of user embeddings that is to be
-    protected (for example the embedding table, and the embeddings after graph propagation). A perceptron has one output
-    per group, which is the set of all users with the same value of the attribute.
+    The model from before the request is discarded. The adversary learns to infer the attribute from the embeddings,
+    while the reversed gradient of its loss trains the embeddings to prevent it. Gradient reversal is from Y. Ganin, V.
+    Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", ICML 2015. The sizes are those in the program of Y.
+    Li et al., "Making Users Indistinguishable", MM 2023: a perceptron with one hidden layer infers the attribute from
+    the embeddings of each batch's users, and is trained by the same optimiser as the model. There is one perceptron for
+    each attribute and each matrix of user embeddings that is to be protected (for example the embedding table, and the
+    embeddings after graph propagation). A perceptron has one output per group, which is the set of all users with the
+    same value of the attribute.
 
     The attribute is hidden from this adversary only: an attacker trained afterwards may infer it better than before.
     """

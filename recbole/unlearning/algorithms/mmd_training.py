@@ -22,14 +22,14 @@ class MmdTrainingHyper(ViewHyper):
 
 
 class MmdTraining(InTrainingAlgorithm):
-    """Trains a new model from scratch with the maximum mean discrepancy between user groups added to the loss.
+    """Reference method, not unlearning: trains a new model with similarly distributed embeddings in all user groups.
 
-    This is a reference method, not unlearning: the model from before the request is discarded. A group is the set of
-    all users with the same value of an attribute, such as gender. The method is the option ``retrain`` in the program
-    of Y. Li et al., "Making Users Indistinguishable", MM 2023. Despite this name, that program does not retrain without
-    the attribute, which was never among the training data. The discrepancy is computed as in the algorithm ``d2d``,
-    between the embeddings of the first group's protected users and those of each other group. By default it is added to
-    the loss of every fiftieth batch, as in that program.
+    The maximum mean discrepancy between the groups' user embeddings is added to the training loss. The model from
+    before the request is discarded. A group is the set of all users with the same value of an attribute, such as
+    gender. The method is the option ``retrain`` in the program of Y. Li et al., "Making Users Indistinguishable", MM
+    2023. Despite this name, that program does not retrain without the attribute, which was never among the training
+    data. The discrepancy is computed as in the algorithm ``d2d``, between the embeddings of the first group's protected
+    users and those of each other group. By default it is added to the loss of every fiftieth batch, as in that program.
     """
 
     name = "mmd_training"
