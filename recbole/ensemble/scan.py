@@ -98,8 +98,8 @@ def rewritten(dataset: Dataset, rows: np.ndarray) -> Dataset:
     """Return a copy of the data in which the item and the rating of some log rows are replaced by other values.
 
     The new rating is the highest rating of the data, or the lowest if the old rating is the highest. A rating outside
-    of this range would change all ratings, because they are divided by the range. Data without ratings change in the
-    items only.
+    of this range could change all ratings, because settings such as ``normalize_all`` scale them by the range. Data
+    without ratings change in the items only.
 
     Args:
         dataset: the data.
