@@ -11,7 +11,7 @@ _SMOOTHNESS = 0.02
 
 _SWEEPS = 300
 _OFF_BY = 1e-3
-"""Sinkhorn iterations end when each shard's load differs from the even load by less than this fraction."""
+"""Sinkhorn iterations end when no shard's total share of the users differs from n / K by this fraction or more."""
 
 _USERS_AT_ONCE = 2**13
 
