@@ -26,7 +26,7 @@ _WIDE_STRENGTH = 0.01
 
 @dataclass(frozen=True)
 class Features:
-    """The features of all users, from which an attacker predicts their groups.
+    """The features of all users, from which an attacker predicts their groups (such as age groups).
 
     Attributes:
         matrix: float64 [n, d], one row per user id.
@@ -140,7 +140,7 @@ def read(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Context manager that limits numerical libraries to one thread, so that results do not depend on the machine."""
+    """Context manager that limits numerical libraries to one thread, so that results do not depend on the CPU count."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):

@@ -28,7 +28,7 @@ INNER_FOLDS = 3
 
 @dataclass(frozen=True)
 class Split:
-    """One round of a protocol.
+    """One round of a protocol, that is, of an attack that predicts the group of users, such as their age group.
 
     Attributes:
         train: int64, ids of the users whose group the attacker knows.
@@ -41,7 +41,7 @@ class Split:
 
 @dataclass(frozen=True)
 class People:
-    """The users in an attack, with their true groups.
+    """The users in an attack, with their true groups (such as age groups).
 
     Attributes:
         group: int64 [n], the group of each user id, numbered from 0; -1 for an unknown group. These users are left out.

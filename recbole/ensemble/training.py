@@ -155,8 +155,8 @@ class Shards:
     def part(self, shard: int) -> tuple[PartRun, State]:
         """Return the settings and the data for training a shard's model.
 
-        Each shard has its own seed. That of shard 0 is the run's, so that an ensemble with a single shard equals the
-        model trained on all data. A limit on the training time is divided evenly among the shards.
+        Each shard has its own seed. The seed of shard 0 is the run's, so that an ensemble with a single shard equals
+        the model trained on all data. A limit on the training time is divided evenly among the shards.
 
         Args:
             shard: the shard's number.

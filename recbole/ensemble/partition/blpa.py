@@ -69,7 +69,7 @@ class _Neighbours:
         place[ids] = np.arange(len(ids), dtype=np.int32)
         ones = np.ones(len(given.users), dtype=np.int64)
         self._rows = sparse.csr_array((ones, (place[given.users], given.items)), shape=(len(ids), given.n_items))
-        self._columns = self._rows.T  # shares the arrays
+        self._columns = self._rows.T  # a view: the arrays are not copied
         self._weight = _WEIGHT // np.maximum(np.bincount(given.items, minlength=given.n_items), 1)
         squares = sparse.csr_array((self._rows.data**2, self._rows.indices, self._rows.indptr), shape=self._rows.shape)
         self._own = squares @ self._weight

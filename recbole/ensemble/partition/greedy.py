@@ -76,6 +76,8 @@ def fill(distances: Distances, n: int, limits: Sequence[int]) -> np.ndarray:
 def _nearest(distance: Callable[[int], np.ndarray], is_open: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return each object's distance from the nearest open shard, float32 [n], and the number of this shard, int16 [n].
 
+    A shard is open until it is full. Its distance is that of its anchor.
+
     Args:
         distance: maps a shard's number to the objects' distances from its anchor, float32 [n].
         is_open: numbers of the open shards, ascending; in a tie the first is taken.
@@ -105,7 +107,9 @@ def _grouped(shards: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _full_at(members: np.ndarray, nearest: np.ndarray, limit: int) -> Moment:
-    """Return the sort key of the last object that fits in a shard, or ``_NEVER`` if all of its objects fit.
+    """Return the sort key (distance, index) of the last object that fits in a shard; ``_NEVER`` if all objects fit.
+
+    Objects enter the shard in ascending order of their distance from its anchor; equal distances are ordered by index.
 
     Args:
         members: int32, indices of the shard's objects.
@@ -122,12 +126,12 @@ def _full_at(members: np.ndarray, nearest: np.ndarray, limit: int) -> Moment:
 
 
 def _later(members: np.ndarray, nearest: np.ndarray, moment: Moment) -> np.ndarray:
-    """Return the objects of a shard whose sort key is larger than a given one, int32 indices.
+    """Return the objects of a shard whose sort key (distance, index) is larger than a given one; int32 indices.
 
     Args:
         members: int32, indices of the shard's objects.
         nearest: float32 [n], the distance of each of all n objects from the anchor of its shard.
-        moment: the sort key.
+        moment: the given sort key.
     """
     distance = nearest[members]
     last, member = np.float32(moment[0]), moment[1]
@@ -236,11 +240,14 @@ def around_anchors(
 
 
 def by_table(table: np.ndarray, ids: np.ndarray) -> Distances:
-    """Return the function :data:`Distances` that looks distances up in a table.
+    """Return the distances of objects from the shards' anchors, looked up in a table.
 
     Args:
         table: float32 [K, m], the distance of each shard's anchor from each embedding.
         ids: int [n], the index of each object's embedding.
+
+    Returns:
+        A function of objects and shards, see :data:`Distances`.
     """
 
     def of(some: slice | np.ndarray) -> Callable[[int], np.ndarray]:

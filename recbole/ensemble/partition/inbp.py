@@ -42,7 +42,14 @@ class InteractionPartition(Partition):
 
 
 def _product(left: Distances, right: Distances) -> Distances:
-    """Return the distances that are the products of two given distances of the same objects from the same shards."""
+    """Multiply two kinds of distances.
+
+    Args:
+        left, right: the factors, for the same objects and shards.
+
+    Returns:
+        The products, in the same form.
+    """
 
     def of(some: slice | np.ndarray) -> Callable[[int], np.ndarray]:
         one, other = left(some), right(some)

@@ -90,10 +90,10 @@ def prices(cost: np.ndarray, smoothness: float, start: np.ndarray) -> np.ndarray
 def unlikeliness(cost: np.ndarray, smoothness: float, price: np.ndarray) -> np.ndarray:
     """Return minus the logarithm of the share of each user that goes to each shard, float32 [K, n].
 
-    A user's shares sum to 1.
+    A user's shares are the softmax over shards of ``-(cost + price) / smoothness``; they sum to 1.
 
     Args:
-        cost: float32 [K, n], the cost of each user in each shard.
+        cost: float32 [K, n], the cost (squared distance) of each user in each shard.
         smoothness: the weight of the entropy term, in units of the cost.
         price: float64 [K], the price of each shard, which is added to its costs.
     """

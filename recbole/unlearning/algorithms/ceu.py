@@ -55,7 +55,10 @@ class LastSystem:
     complete: bool
 
     def as_plain(self) -> dict[str, Any]:
-        """Return the fields as a dictionary of lists, numbers and tensors, which a snapshot of the run can store."""
+        """Return the fields as a dictionary of lists, numbers and tensors.
+
+        The dictionary is stored in snapshots, from which an interrupted run continues.
+        """
         batches, weights = self.sample
         moving = None if self.moving is None else [batch.interaction for batch in self.moving]
         return {
@@ -152,7 +155,7 @@ class Ceu(CertifiedAlgorithm):
         return Step(system.subspace, x, work)
 
     def memory(self) -> dict[str, Any]:
-        """Return the state of the guarantee, and ``last``, as a dictionary for a snapshot of the run."""
+        """Return the state of the guarantee, and ``last``, to be stored in a snapshot of the run."""
         return super().memory() | {"last": None if self.last is None else self.last.as_plain()}
 
     def restore(

@@ -92,7 +92,7 @@ class Shards(UnlearningAlgorithm):
         """Refuse a model that is not an ensemble.
 
         Raises:
-            UserError: it is a single model.
+            UserError: the model is a single model.
         """
         if not isinstance(model, Ensemble):
             raise UserError(
@@ -218,7 +218,7 @@ class Shards(UnlearningAlgorithm):
         return found.cost | {"partition_agreement": alike}, found.shard_of
 
     def memory(self) -> dict[str, Any]:
-        """Return the attributes ``hits`` and ``trainings`` as a dictionary for a snapshot of the run."""
+        """Return ``hits`` and ``trainings``, to be stored in a snapshot from which an interrupted run continues."""
         return {"hits": self.hits, "trainings": self.trainings}
 
     def restore(
