@@ -41,19 +41,15 @@ class Idea(CertifiedAlgorithm):
     The paper's bound uses the Lipschitz constant and the maximum of the loss, and would be hundreds of times the size
     of the parameters here. This implementation measures a bound instead: if a function's curvature is at least
     ``damping``, the distance from a point to the minimum is at most the gradient norm at the point divided by
-    ``damping``. The bounds of all requests so far are summed. The noise is added to the copy of the model that is saved
-    at each checkpoint of the run (a release); each release draws its own noise for the sum so far.
+    ``damping``. The bounds of all requests so far are summed (``error``). The noise is added to the copy of the model
+    that is saved at each checkpoint of the run (a release); each release draws its own noise for the sum so far.
 
     Differences from ERASE's program: the sign and the factor ``1/m`` are the paper's (ERASE's step reinforces what is
     to be forgotten); the square root is in the numerator; ``bound`` is an upper bound on the distance, which ERASE's
     value is not; the noise is added to the released copies, not to the model from which the next request starts; there
     is no fine-tuning, as in the paper; and there is no minimum noise (ERASE's ``idea_sigma`` is 0.1, which is more than
     most embeddings tolerate). There is also no epsilon by default: the noise for an epsilon of up to 1 is hundreds of
-    times the size of the embeddings, unless the damping is so large that a step forgets nothing. The certificate
-    reports the noise that an epsilon of 1 would need.
-
-    Attributes:
-        error: sum of the distance bounds over all requests so far.
+    times the size of the embeddings, unless the damping is so large that a step forgets nothing.
     """
 
     name = "idea"
@@ -66,27 +62,16 @@ class Idea(CertifiedAlgorithm):
         return self.hyper.idea_epsilon
 
     def scope(self, case: Case) -> Scope:
-        """Return the limits on graph distance, training examples and negatives for the linear system of some requests.
-
-        Args:
-            case: the requests that are answered together.
-        """
+        """Return the limits on graph distance, examples and negatives for the linear system of some requests."""
         hyper = self.hyper
         return Scope(
             hyper.idea_k_hops, hyper.idea_hessian_samples, hyper.idea_hessian_samples, hyper.influence_negatives
         )
 
     def step(self, case: Case, system: System) -> Step:
-        """Compute the damped Newton step, without noise, and add its distance bound to ``error``.
+        """Compute the Newton step for some requests, without noise, and add its distance bound to ``error``.
 
-        The bound is on the Euclidean distance between the parameters after the step and the retrained parameters.
-
-        Args:
-            case: the requests that are answered together.
-            system: their linear system.
-
-        Raises:
-            NotApplied: the time is up, or a value is not finite.
+        The bound is on the distance between the parameters after the step and the retrained parameters.
         """
         hyper, right = self.hyper, system.difference
         x, work = self.newton(case, system, right, hyper.idea_damping, hyper.idea_iterations)
@@ -98,10 +83,7 @@ class Idea(CertifiedAlgorithm):
         return Step(system.subspace, x, work)
 
     def noise(self, checkpoint: int) -> tuple[torch.Tensor | None, dict[str, Any]]:
-        """Draw the noise for the model that is saved at a checkpoint, and compute figures for its certificate.
-
-        Args:
-            checkpoint: number of the checkpoint, from 0; the random numbers depend on it.
+        """Draw the noise for the model that is saved at a checkpoint (from 0), and compute figures for its certificate.
 
         Returns:
             The noise, a flat vector over all parameters, or ``None`` for no noise; and a dictionary with

@@ -24,12 +24,11 @@ class MmdTrainingHyper(ViewHyper):
 class MmdTraining(InTrainingAlgorithm):
     """Reference method, not unlearning: trains a new model with similarly distributed embeddings in all user groups.
 
-    The maximum mean discrepancy between the groups' user embeddings is added to the training loss. The model from
-    before the request is discarded. A group is the set of all users with the same value of an attribute, such as
-    gender. The method is the option ``retrain`` in the program of Y. Li et al., "Making Users Indistinguishable", MM
-    2023. Despite this name, that program does not retrain without the attribute, which was never among the training
-    data. The discrepancy is computed as in the algorithm ``d2d``, between the embeddings of the first group's protected
-    users and those of each other group. By default it is added to the loss of every fiftieth batch, as in that program.
+    A group is the set of all users with the same value of an attribute, such as gender. The maximum mean discrepancy
+    between the embeddings of the first group's protected users and those of each other group is added to the training
+    loss (by default of every fiftieth batch), as in the option ``retrain`` of the program of Y. Li et al., "Making
+    Users Indistinguishable", MM 2023. That option does not retrain without the attribute, which was never among the
+    training data. The discrepancy is computed as in the algorithm ``d2d``.
     """
 
     name = "mmd_training"
@@ -37,14 +36,7 @@ class MmdTraining(InTrainingAlgorithm):
     hyper: MmdTrainingHyper
 
     def penalty(self, model: GeneralRecommender, views: Mapping[str, UserView], labels: Labelled) -> Penalty:
-        """Return the module that computes the discrepancy, which is added to the training loss of some batches.
-
-        Args:
-            model: the new model, before training.
-            views: name to matrix of user embeddings, for the matrices that must not reveal the attribute.
-            labels: attribute name to the group number of each user, int64 [n_users]; -1 for users whose attribute is
-                not to be hidden.
-        """
+        """Return a :class:`Discrepancy` (see there for the arguments), which is added to the training loss."""
         return Discrepancy(model, views, labels, self.hyper)
 
 
@@ -54,8 +46,8 @@ class Discrepancy(Penalty):
     Args:
         model: the model to train.
         views: name to matrix of user embeddings, for the matrices that must not reveal the attribute.
-        labels: attribute name to the group number of each user, int64 [n_users]; -1 for users whose attribute is not to
-            be hidden.
+        labels: attribute name to each user's group number, int64 [n_users]; -1: the user's attribute need not be
+            hidden.
         hyper: the weight of the discrepancy, and in every how many batches it is computed.
 
     Attributes:
@@ -80,11 +72,8 @@ class Discrepancy(Penalty):
     def forward(self, interaction: Interaction) -> torch.Tensor:
         """Return the weighted discrepancy, a differentiable scalar; 0 for batches in which it is not computed.
 
-        The squared discrepancies are summed over the protected matrices of user embeddings, the attributes, and the
-        pairs of the first group with each other group.
-
-        Args:
-            interaction: the training batch; not read, because the discrepancy is that of all protected users.
+        The squared discrepancies are summed over the matrices of user embeddings, the attributes, and the pairs of the
+        first group with each other group. The batch is not read: the discrepancy is that of all protected users.
         """
         self.batches += 1
         total = torch.zeros((), device=self.batches.device)

@@ -22,16 +22,14 @@ from recbole.utils.deadline import Deadline
 class Reset(UnlearningAlgorithm):
     """Baseline: the parameters that belong only to the requesting user are set back to their initial values.
 
-    These are the user's rows in the tables that the model looks up by user ids only. The initial values are those from
-    which retraining with the run's seed starts too. Nothing is trained afterwards. What the model learned from the
-    user's retained interactions is lost as well: this baseline shows the cost of forgetting a whole user. The influence
-    of the forgotten interactions on shared parameters, above all on item embeddings, remains.
+    These are the user's rows in the tables that the model looks up by user ids only. The initial values (``initial``,
+    by parameter name) are those from which retraining with the run's seed starts too. Nothing is trained afterwards.
+    What the model learned from the user's retained interactions is lost as well: this baseline shows the cost of
+    forgetting a whole user. The influence of the forgotten interactions on shared parameters, above all on item
+    embeddings, remains.
 
     Models without a table row per user, such as session and basket models, are refused. Rows of items without any
     retained interaction are not reset: they belong to no user, and are hardly ever recommended.
-
-    Attributes:
-        initial: parameter name to initial values, for the tables with a row per user.
     """
 
     name = "reset"
@@ -63,24 +61,18 @@ class Reset(UnlearningAlgorithm):
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
         """Mark the requests' interactions as forgotten, and set the users' own table rows to their initial values.
 
-        Args:
-            requests: the requests, which are answered together.
-            deadline: the time limit for these requests, checked once before the model changes.
-
-        Returns:
-            The outcome: ``applied``, or ``skipped`` if no parameter changes.
+        The outcome is ``applied``, ``skipped`` (no parameter changes) or ``timeout`` (no time for any change).
         """
         return self.answer_on_examples(requests, deadline, self._reset)
 
     def _reset(self, case: Case, clock: Clock) -> Outcome:
         """Rebuild the model on the retained data, and reset the rows of users whose training examples change.
 
+        The ``relative_change`` of the outcome is the norm of the change, divided by the norm of these rows before.
+
         Args:
             case: the requests, and the training examples that contained a forgotten interaction.
             clock: measures the time of each phase.
-
-        Returns:
-            The outcome. Its ``relative_change`` is the norm of the change, divided by the norm of these rows before.
 
         Raises:
             NotApplied: the time is up.
