@@ -1,8 +1,9 @@
 """Runs attribute inference attacks, and returns their metrics as rows of the result table.
 
-A *view* is what an attacker sees of the users in a model, such as their embeddings or their recommended lists. An
-*attacker* is a classifier that predicts a user's group from a view. A *protocol* says whose groups the attacker knows
-and whose it predicts (:mod:`recbole.audit.protocols`).
+A *view* is what an attacker sees of the users in a model, such as their embeddings or their recommended lists. A
+*group* is the set of all users with the same value of the attribute, such as gender. An *attacker* is a classifier that
+predicts a user's group from a view. A *protocol* says for which users the attacker knows the group, and for which users
+the attacker predicts the group (:mod:`recbole.audit.protocols`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,20 +21,20 @@ from recbole.evaluator.table import Table
 from recbole.utils import stream
 
 WORST, ADAPTIVE, SHUFFLED = "worst", "adaptive", "shuffled"
-"""Values in the column ``population`` of the result table, in addition to the names of attackers.
+"""Names in the column ``population`` of the result table, after a protocol's name, besides those of attackers.
 
-``<protocol>/worst``: the (view, attacker) pair with the best AUC on inner folds of the users whose groups are known.
-``<protocol>/adaptive``: the same, but an AUC below .5 counts as 1 - AUC, and the predictions are then inverted.
-``<protocol>/<attacker>/shuffled``: the attacker on shuffled group labels.
+``<protocol>/worst``: results of the (view, attacker) pair with the highest AUC in a cross-validation among the users
+whose groups are known. ``<protocol>/adaptive``: the same, but an AUC below .5 counts as 1 - AUC, and the predictions
+are then inverted. ``<protocol>/<attacker>/shuffled``: results of the attacker on shuffled group labels.
 """
 
 ANY = "any"
-"""The value in the column ``view`` for ``worst`` and ``adaptive``, which choose a view themselves."""
+"""The value of the column ``view`` for ``worst`` and ``adaptive``, whose view is chosen in each round."""
 
 CHANCE = 0.5
 _ENDS = 2.5, 97.5
 _FEWER = 10
-"""Attackers other than logistic regression are slower, and run on fewer shufflings by this factor."""
+"""Attackers other than logistic regression are slow. Their number of shufflings is divided by this number."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class AttackSettings:
     """The settings of an attack.
 
     Attributes:
-        protocols: names of :data:`~recbole.audit.protocols.PROTOCOLS`.
-        attackers: names of :data:`~recbole.audit.attackers.ATTACKERS`.
+        protocols: names of :data:`~recbole.audit.protocols.PROTOCOLS`, which say whose groups are known and predicted.
+        attackers: names of classifiers, see :data:`~recbole.audit.attackers.ATTACKERS`.
         seeds: how many times each protocol is run, each time with other folds.
         folds: the number of folds in protocols with cross-validation.
         balanced: True drops users at random until all groups are as large as the smallest. False keeps all users and
@@ -59,38 +60,43 @@ class AttackSettings:
 
 
 Candidate = tuple[str, str]
-"""``(view, attacker)``."""
+"""The names of a view and of an attacker."""
 
 
 @dataclass
 class _Tally:
     """Collects the results of attacks on users, from which rows of the result table are computed.
 
+    The keys of both dictionaries are values of the columns ``view`` and ``population``, such as ``("table",
+    "inside/trees")`` for the attacker ``trees`` on the view ``table`` under the protocol ``inside``.
+
     Attributes:
-        shares: (view, population) to float64 arrays [users, metrics], one per round: each user's share in the metrics,
-            see :func:`~recbole.audit.measures.shares`.
-        people: (view, population) to int64 arrays with the ids of these users.
+        shares: key to one array per round, float64 [users, metrics]. The mean of a metric's column is the metric, see
+            :func:`~recbole.audit.measures.shares`.
+        people: key to one array per round, int64 [users], the ids of these users.
     """
 
     shares: dict[Candidate, list[Floats]] = field(default_factory=dict)
     people: dict[Candidate, list[Ids]] = field(default_factory=dict)
 
     def add(self, view: str, population: str, scores: Floats, group: Ids, people: Ids) -> None:
-        """Add a round's predictions.
+        """Add the predictions of one round.
 
         Args:
-            view, population: values of these columns of the result table.
+            view: value of the column ``view`` of the result table.
+            population: value of the column ``population``: protocol and attacker.
             scores: float64 [n, groups], predicted group probabilities.
             group: int64 [n], true groups.
-            people: int64 [n], user ids.
+            people: int64 [n], ids of the users.
         """
         self.shares.setdefault((view, population), []).append(shares(scores, group))
         self.people.setdefault((view, population), []).append(people)
 
     def rows(self) -> list[Row]:
-        """Return one row per view, population and metric: the mean over folds and seeds, with a 95 % interval.
+        """Return one row of the result table per view, population and metric, with a 95 % interval.
 
-        The interval is that of a mean over users, each of whom may have been attacked in several rounds.
+        The value is the mean over users and rounds. The interval is computed by resampling users, each of whom may have
+        been attacked in several rounds.
         """
         table = Table()
         for (view, population), parts in self.shares.items():
@@ -104,16 +110,17 @@ class _Tally:
 
 
 def attack(views: Mapping[str, Features], people: People, settings: AttackSettings) -> list[Row]:
-    """Run attribute inference attacks by all protocols of the settings that are feasible.
+    """Run attribute inference attacks by all protocols of the settings that the users' groups allow.
 
     Args:
-        views: view name to features, one row per user.
+        views: view name to features, one row per user id.
         people: the users, as many as the views have rows.
         settings: protocols, attackers, seeds and folds.
 
     Returns:
         Rows of the result table: one per protocol, view, attacker and metric. With ``choose`` there are also one per
-        protocol and metric for ``worst``, and one for ``adaptive``. Protocols that are :func:`infeasible` have no rows.
+        protocol and metric for ``worst``, and one for ``adaptive``. A protocol has no rows if :func:`infeasible` lists
+        it.
 
     Raises:
         UserError: a protocol is unknown.
@@ -131,7 +138,11 @@ def attack(views: Mapping[str, Features], people: People, settings: AttackSettin
 
 
 def infeasible(people: People, settings: AttackSettings) -> dict[str, str]:
-    """Return the protocols that cannot be run with these users: protocol name to reason, as text.
+    """Return the protocols that cannot be run, for example because a group is too small: name to reason, as text.
+
+    Args:
+        people: the users.
+        settings: protocols and folds.
 
     Raises:
         UserError: a protocol is unknown.
@@ -141,19 +152,21 @@ def infeasible(people: People, settings: AttackSettings) -> dict[str, str]:
 
 
 def shuffled(views: Mapping[str, Features], people: People, settings: AttackSettings, times: int = 200) -> list[Row]:
-    """Return the attack metrics on group labels that are shuffled among the protected users.
+    """Run attacks on group labels that are shuffled among the protected users, and return the attack metrics.
 
-    These are the values to expect of an attacker for whom the views contain no information about the attribute.
+    These are the values to expect if the views contain no information about the attribute. Protected users are those
+    whose attribute was to be unlearned.
 
     Args:
-        views: view name to features, one row per user.
+        views: view name to features, one row per user id.
         people: the users, as many as the views have rows.
-        settings: attackers, folds and balancing; the protocol is always ``inside``.
+        settings: attackers, folds and balancing; the protocol is always ``inside``, a cross-validation among protected
+            users.
         times: the number of shufflings for logistic regression; a tenth of it for other attackers.
 
     Returns:
-        Rows of the result table: the mean over shufflings, with their 2.5 % and 97.5 % quantiles as low and high. Empty
-        if the protocol ``inside`` is infeasible.
+        Rows of the result table: ``value`` is the mean over shufflings, ``low`` and ``high`` are their 2.5 % and 97.5 %
+        quantiles, and ``n_rows`` is the number of shufflings. Empty if the protocol ``inside`` cannot be run.
     """
     table = Table()
     if infeasible(people, replace(settings, protocols=("inside",))):
@@ -181,7 +194,7 @@ def shuffled(views: Mapping[str, Features], people: People, settings: AttackSett
 
 
 def _candidates(views: Mapping[str, Features], settings: AttackSettings) -> Iterator[Candidate]:
-    """Yield all pairs of a view and an attacker."""
+    """Yield the names of all pairs of a view and an attacker."""
     return ((view, attacker) for view in views for attacker in settings.attackers)
 
 
@@ -195,16 +208,18 @@ def _round(
 ) -> None:
     """Run one round of a protocol, and add its results to ``tally``.
 
-    Every (view, attacker) pair predicts the groups of the test users. With ``choose``, the results of the pairs chosen
-    on inner folds of the known users are added again, as ``worst`` and as ``adaptive``.
+    Every (view, attacker) pair is trained on the users with known groups, and predicts the groups of the others. With
+    ``choose``, a cross-validation among the users with known groups selects two pairs, whose predictions are added once
+    more: as ``worst`` those of the pair with the highest AUC, and as ``adaptive`` those of the pair whose AUC is
+    farthest from .5. If that AUC is below .5, the ``adaptive`` predictions are inverted.
 
     Args:
-        views: view name to features, one row per user.
-        group: int64, the label of each user.
+        views: view name to features, one row per user id.
+        group: int64, the label of each user id.
         split: the users whose label is known, and those whose label is predicted.
         settings: attackers, balancing and ``choose``.
-        key: seed, protocol and number of the round, which key the random streams.
-        tally: receives the results.
+        key: seed, protocol and number of the round, which seed the random numbers.
+        tally: the object that collects the results.
     """
     seed, protocol, number = key
     told: dict[Candidate, Floats] = {}
@@ -229,7 +244,19 @@ def _round(
 def _read(
     views: Mapping[str, Features], one: Candidate, group: Ids, split: Split, seed: int, settings: AttackSettings
 ) -> Floats:
-    """Return the group probabilities that one (view, attacker) pair predicts, float64 [test users, groups]."""
+    """Train one attacker on one view, and return the group probabilities that it predicts.
+
+    Args:
+        views: view name to features, one row per user id.
+        one: the names of the view and of the attacker.
+        group: int64, the label of each user id.
+        split: the users whose label is known, and those whose label is predicted.
+        seed: the attacker's random seed.
+        settings: says whether groups are balanced; otherwise users are weighted inversely to their group's size.
+
+    Returns:
+        float64 [test users, groups].
+    """
     view, attacker = one
     known = group[split.train]
     weights = None if settings.balanced else (len(known) / np.bincount(known) / len(np.unique(known)))[known]

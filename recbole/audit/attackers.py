@@ -26,12 +26,12 @@ _WIDE_STRENGTH = 0.01
 
 @dataclass(frozen=True)
 class Features:
-    """The features of all users, from which an attacker predicts their groups.
+    """The features of all users, from which an attacker predicts their groups (such as age groups).
 
     Attributes:
-        matrix: float64 [n, d], one row per user.
-        wide: the same information before its reduction to d columns, sparse float64 [n, items]. Logistic regression
-            uses it instead of ``matrix``. None if there is no such form.
+        matrix: float64 [n, d], one row per user id.
+        wide: sparse float64 [n, items], the same information before its reduction to d columns. Logistic regression
+            uses it instead of ``matrix``. None if the features were not reduced.
     """
 
     matrix: Floats
@@ -39,7 +39,12 @@ class Features:
 
 
 def _logistic(seed: int, wide: bool = False) -> Any:
-    """Return an untrained logistic regression with standardised columns, for ``wide`` features or others."""
+    """Return an untrained logistic regression with standardised columns.
+
+    Args:
+        seed: not used; training is deterministic.
+        wide: True for sparse features, whose columns are scaled but not centred.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -97,7 +102,7 @@ def check_installed(attackers: tuple[str, ...] = USUAL) -> None:
         attackers: names of attackers.
 
     Raises:
-        UserError: a package is not installed.
+        UserError: a package is not installed; the message says how to install it.
     """
     for module in ("sklearn", *(["xgboost"] if "xgboost" in attackers else [])):
         if importlib.util.find_spec(module) is None:
@@ -113,11 +118,11 @@ def read(
     Args:
         attacker: one of :data:`ATTACKERS`.
         features: the features of all users.
-        train: int64 [m], row indices of the users whose group is known.
+        train: int64 [m], ids of the users whose group is known: their rows in the features.
         groups: int64 [m], their groups, numbered from 0; each group occurs.
-        test: int64 [n], row indices of the users to predict.
+        test: int64 [n], ids of the users whose group is predicted.
         seed: the attacker's random seed.
-        weights: float64 [m], sample weights of the known users; None gives all the same weight.
+        weights: float64 [m], sample weights of the users with known group; None gives all the same weight.
 
     Returns:
         The probability of each group, float64 [n, groups].
@@ -135,7 +140,7 @@ def read(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Context manager that limits numerical libraries to one thread, so that results do not depend on their number."""
+    """Context manager that limits numerical libraries to one thread, so that results do not depend on the CPU count."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):

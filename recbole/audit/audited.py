@@ -1,4 +1,4 @@
-"""The attribute that attackers predict, and the features of users (views) that they get from a model."""
+"""A user attribute that attackers predict, and the features of users (views) that attackers get from a model."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Audited:
-    """A user attribute in a data set, and the users for whom it was to be unlearned.
+    """A user attribute in a data set, and the users for whom it was to be unlearned (the protected users).
 
     Attributes:
-        attribute: the attribute that attackers predict.
-        protected: bool [n_users], True for users whose attribute was to be unlearned (protected users).
+        attribute: the attribute that attackers predict, with the group of each user.
+        protected: bool [n_users], True for protected users.
     """
 
     attribute: UserAttribute
@@ -38,11 +38,14 @@ class Audited:
 
     @property
     def n_protected(self) -> int:
-        """The number of protected users whose attribute is known."""
+        """The number of protected users whose group is known."""
         return int((self.protected & (self.attribute.label >= 0)).sum())
 
     def sizes(self) -> dict[str, int]:
-        """Return the number of users in each group: group name to number. Users of unknown group are not counted."""
+        """Return the number of users in each group: group name to number.
+
+        Users whose group is unknown are not counted.
+        """
         counts = np.bincount(self.attribute.label[self.attribute.known], minlength=len(self.attribute.groups))
         return dict(zip(self.attribute.groups, map(int, counts), strict=True))
 
@@ -67,14 +70,14 @@ class Audited:
         return self.named(attack(views, self.people, settings))
 
     def named(self, rows: list[Row]) -> list[Row]:
-        """Return rows of the result table with the attribute's name in the column ``split``."""
+        """Return the given rows of the result table with the attribute's name in the column ``split``."""
         table = Table(split=self.attribute.name)
         table.extend(rows)
         return table.rows
 
 
 def everybody(attribute: UserAttribute) -> Audited:
-    """Return an attribute for which all users are protected."""
+    """Return an :class:`Audited` for the attribute in which all users are protected."""
     return Audited(attribute, np.ones(len(attribute.label), dtype=bool))
 
 
@@ -85,8 +88,8 @@ def views_of(model: AbstractRecommender, dataset: Dataset, wanted: Sequence[str]
 
     Args:
         model: the model under attack, which is set to evaluation mode.
-        dataset: the data, with the model's mask of forgotten rows.
-        wanted: names of views; None returns all.
+        dataset: the data, with the mask of rows that the model has forgotten.
+        wanted: names of views, among them ``lists`` for the recommended lists; None returns all.
 
     Returns:
         View name to features, one row per user id.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # SciPy is imported only when an attack runs
     from recbole.evaluator.kinds import Floats, Ids, Recommender
 
 LISTS, HISTORY = "lists", "history"
-"""Names of views. ``lists`` is what a model recommends. ``history`` is the training data, which depends on no model."""
+"""Names of views. ``lists`` is what a model recommends to each user. ``history`` is each user's training data."""
 
 LENGTH = 50
 """The number of items in each recommended list."""
@@ -27,16 +27,18 @@ REDUCED = 64
 
 
 def lists(model: Recommender, dataset: Dataset, batch_rows: int = 4096) -> Features:
-    """Return as features the :data:`LENGTH` items that a model recommends to each user, items of the history excluded.
+    """Return the :data:`LENGTH` items that a model recommends to each user, as features for attackers.
+
+    Items of the user's retained history are not recommended, except by next-basket models and with ``repeatable``.
 
     Args:
         model: any recommender for the data.
-        dataset: the data, with the model's mask of forgotten rows.
+        dataset: the data, with the mask of rows that the model has forgotten.
         batch_rows: the largest number of users that are scored at once.
 
     Returns:
-        One row per user id, with a column per item that is 1 if the item is in the list (and the reduction of these
-        columns). It is all zeros for users for whom the model has no input.
+        One row per user id. A column per item is 1 if the item is in the list; the row is all zeros for a user for whom
+        the model has no input. The features also have the reduction of these columns, see :func:`reduced`.
     """
     rows = dataset.exposure_rows(np.arange(1, dataset.n_users))
     best = top_items(model, rows, LENGTH, batch_rows=batch_rows)
@@ -45,13 +47,22 @@ def lists(model: Recommender, dataset: Dataset, batch_rows: int = 4096) -> Featu
 
 
 def history(dataset: Dataset) -> Features:
-    """Return as features how often each item occurs in each user's retained training rows; one row per user id."""
+    """Return how often each item occurs in each user's retained training rows, as features for attackers.
+
+    Args:
+        dataset: the data, with the mask of forgotten rows.
+
+    Returns:
+        One row per user id, with a column per item, and the reduction of these columns, see :func:`reduced`.
+    """
     rows = np.flatnonzero((dataset.log.split == TRAIN) & ~dataset.forgotten)
     return counted(dataset.log.user[rows], dataset.log.item[rows], dataset)
 
 
 def counted(user: Ids, item: Ids, dataset: Dataset) -> Features:
-    """Return features that count (user, item) pairs: a sparse matrix of counts, and its reduction to few columns.
+    """Count (user, item) pairs, and return the counts as features for attackers: a row per user id, a column per item.
+
+    The features also have the reduction of these columns, see :func:`reduced`.
 
     Args:
         user: int64 [n], user ids.
@@ -65,9 +76,14 @@ def counted(user: Ids, item: Ids, dataset: Dataset) -> Features:
 
 
 def reduced(matrix: csr_array, columns: int = REDUCED) -> Floats:
-    """Return the leading principal components of a sparse matrix [n, items], without centring, float64 [n, columns].
+    """Return a sparse matrix projected on its leading right singular vectors, float64 [n, columns].
 
-    There are fewer than ``columns`` components if the matrix has too few rows or columns.
+    These are principal components without centring, in descending order of their size. There are fewer than ``columns``
+    if the matrix has too few rows or columns.
+
+    Args:
+        matrix: float [n, items].
+        columns: the number of columns of the result.
     """
     from scipy.sparse.linalg import svds
 

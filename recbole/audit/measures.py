@@ -5,26 +5,27 @@ import numpy as np
 from recbole.evaluator.kinds import Floats, Ids
 
 METRICS = ("attack_auc", "attack_balanced_accuracy", "attack_macro_f1")
-"""The attack metrics.
+"""The attack metrics; for each of them, higher means that the attacker predicts better.
 
-Area under the ROC curve (.5 is chance, below it predictions are inverted; with more than two groups the mean of each
-group against the rest), balanced accuracy (the mean recall of the groups), and macro F1.
+``attack_auc``: area under the ROC curve. .5 is chance; below .5, the inverted predictions would be better than chance.
+With more than two groups it is the mean of the AUCs of each group against the rest. ``attack_balanced_accuracy``: the
+mean of the groups' recalls. ``attack_macro_f1``: the mean of the groups' F1.
 """
 
 
 def shares(scores: Floats, group: Ids) -> Floats:
-    """Return each user's share in the :data:`METRICS`: numbers whose mean over the users is the metric.
+    """Return for each user and metric a number such that the mean of these numbers over users is the metric.
 
-    A share is the metric plus the user's first-order influence on it, so that a confidence interval for the mean of the
-    shares is one for the metric. For the AUC the shares follow from DeLong's placements (E. DeLong et al., Biometrics
-    1988; equation numbers not checked).
+    The number is the metric plus the user's first-order influence on it. A confidence interval for the mean of the
+    numbers is therefore one for the metric. For the AUC they follow from DeLong's placements (E. DeLong et al.,
+    Biometrics 1988; equation numbers not checked).
 
     Args:
         scores: float64 [n, groups], predicted group probabilities; rows sum to one.
         group: int64 [n], the true groups. Groups that do not occur are ignored.
 
     Returns:
-        float64 [n, 3], one column per metric. The AUC is NaN if all users are in one group.
+        float64 [n, 3], one column for each of the :data:`METRICS`. The AUC is NaN if all users are in one group.
     """
     there = np.unique(group)
     told = scores.argmax(axis=1)
@@ -38,17 +39,34 @@ def shares(scores: Floats, group: Ids) -> Floats:
 
 
 def auc(scores: Floats, group: Ids) -> float:
-    """Return the area under the ROC curve, see :data:`METRICS`; arguments as in :func:`shares`."""
+    """Return the area under the ROC curve, see :data:`METRICS`; NaN if all users are in one group.
+
+    Args:
+        scores: float64 [n, groups], predicted group probabilities; rows sum to one.
+        group: int64 [n], the true groups.
+    """
     return float(shares(scores, group)[:, 0].mean())
 
 
 def turned(scores: Floats) -> Floats:
-    """Invert group probabilities (float64 [n, groups]): the least likely group becomes the most likely one."""
+    """Invert predicted probabilities, such that the least likely group becomes the most likely one.
+
+    Args:
+        scores: float64 [n, groups], group probabilities; rows sum to one.
+
+    Returns:
+        float64 [n, groups]; rows sum to one.
+    """
     return (1 - scores) / (scores.shape[1] - 1)
 
 
 def _area(score: Floats, member: np.ndarray) -> Floats:
-    """Return each user's share, float64 [n], in the AUC of a score (float64 [n]) for group membership (bool [n])."""
+    """Return for each user a number, float64 [n], such that their mean is the AUC of one group against the rest.
+
+    Args:
+        score: float64 [n], the predicted probability of the group.
+        member: bool [n], whether the user is in the group. If all users are, or none is, the result is NaN.
+    """
     if member.all() or not member.any():
         return np.full(len(score), np.nan)
     placed = np.empty(len(score))
@@ -59,17 +77,22 @@ def _area(score: Floats, member: np.ndarray) -> Floats:
 
 
 def _below(others: Floats, score: Floats) -> Floats:
-    """Return, for each score, the fraction of ``others`` that is smaller; equal ones count one half. float64 [n]."""
+    """Return for each score the fraction of other scores that are smaller, float64 [n]; an equal one counts one half.
+
+    Args:
+        others: float64 [m], the other scores.
+        score: float64 [n].
+    """
     ordered = np.sort(others)
     return (np.searchsorted(ordered, score) + np.searchsorted(ordered, score, "right")) / (2 * len(others))
 
 
 def _recall(told: Ids, member: np.ndarray, group: int) -> Floats:
-    """Return each user's share, float64 [n], in the recall of a group.
+    """Return for each user a number, float64 [n], such that their mean is the recall of a group.
 
     Args:
         told: int64 [n], predicted groups.
-        member: bool [n], whether a user is in the group.
+        member: bool [n], whether the user is in the group.
         group: the group's number.
     """
     right = told[member] == group
@@ -79,7 +102,12 @@ def _recall(told: Ids, member: np.ndarray, group: int) -> Floats:
 
 
 def _f1(told: np.ndarray, member: np.ndarray) -> Floats:
-    """Return each user's share, float64 [n], in a group's F1, given predicted and true membership (bool [n] each)."""
+    """Return for each user a number, float64 [n], such that their mean is the F1 of a group.
+
+    Args:
+        told: bool [n], whether the user is predicted to be in the group.
+        member: bool [n], whether the user is in the group.
+    """
     both, either = 2.0 * (told & member), told.astype(float) + member
     f1 = both.mean() / either.mean()
     return f1 + (both - f1 * either) / either.mean()

@@ -1,4 +1,4 @@
-"""Attack protocols: which users' groups the attacker knows, and which users' groups it predicts."""
+"""Attack protocols: for which users the attacker knows the group, and for which users the attacker predicts it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from recbole.evaluator.kinds import Ids, Mask
 from recbole.utils import UserError, stream
 
 INSIDERS = {"insider_10": 0.10, "insider_25": 0.25, "insider_50": 0.50}
-"""Name of an insider protocol to the fraction of protected users whose group the attacker knows."""
+"""Name of a protocol to the fraction of protected users whose group the attacker knows."""
 
 PROTOCOLS = ("inside", "outside", "outside_reversed", *INSIDERS, "who")
 """The names of the protocols. Protected users are those whose attribute was to be unlearned.
 
 ``inside``: cross-validation among the protected users. ``outside``: the attacker knows the groups of the other users
 and predicts those of the protected ones. ``outside_reversed``: the attacker knows the groups of the protected users and
-predicts those of the others. ``insider_10`` and so on: the attacker knows the groups of that percentage of the
-protected users and predicts those of the rest. ``who``: cross-validation among all users, where the attacker predicts
-whether a user is protected.
+predicts those of the others. ``insider_10``, ``insider_25``, ``insider_50``: the attacker knows the groups of 10, 25 or
+50 % of the protected users and predicts those of the other protected users. ``who``: cross-validation among all users,
+where the attacker predicts whether a user is protected.
 """
 
 
 INNER_FOLDS = 3
-"""The number of folds, among the users whose group is known, on which the best attacker is chosen."""
+"""The number of folds of the cross-validation among users with known group by which the best attacker is chosen."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """One round of a protocol.
+    """One round of a protocol, that is, of an attack that predicts the group of users, such as their age group.
 
     Attributes:
         train: int64, ids of the users whose group the attacker knows.
@@ -41,10 +41,10 @@ class Split:
 
 @dataclass(frozen=True)
 class People:
-    """The users in an attack, with their true groups.
+    """The users in an attack, with their true groups (such as age groups).
 
     Attributes:
-        group: int64 [n], each user's group, numbered from 0. -1 means unknown; such users are left out.
+        group: int64 [n], the group of each user id, numbered from 0; -1 for an unknown group. These users are left out.
         protected: bool [n], whether the user's attribute was to be unlearned.
         names: the groups' names.
     """
@@ -54,17 +54,27 @@ class People:
     names: tuple[str, ...]
 
     def of(self, protocol: str) -> Ids:
-        """Return the label that a protocol predicts for each user, int64 [n]; -1 for users who are left out."""
+        """Return the label that the attacker predicts for each user under a protocol, int64 [n]; -1 for users left out.
+
+        Args:
+            protocol: name of the protocol. For ``who`` the label says whether the user is protected (1 or 0), otherwise
+                it is the user's group.
+        """
         return np.where(self.group >= 0, self.protected, -1).astype(np.int64) if protocol == "who" else self.group
 
     def names_of(self, protocol: str) -> tuple[str, ...]:
-        """Return the names of the labels that a protocol predicts."""
+        """Return the names of the labels that the attacker predicts under a protocol, see :meth:`of`."""
         return ("not protected", "protected") if protocol == "who" else self.names
 
     def sides(self, protocol: str) -> tuple[Ids, Ids]:
-        """Return the ids of users whose group may be known, and of users whose group is predicted (int64 each).
+        """Return the users whose label the attacker may know, and the users whose label is predicted, under a protocol.
 
-        Except in the ``outside`` protocols, both are the same users, whom :func:`splits` divides into folds.
+        Args:
+            protocol: name of the protocol.
+
+        Returns:
+            Two int64 arrays of user ids. They differ only in ``outside`` and ``outside_reversed``. In the other
+            protocols both have the same users, whom :func:`splits` divides further.
         """
         known = self.group >= 0
         inside, outside = np.flatnonzero(known & self.protected), np.flatnonzero(known & ~self.protected)
@@ -98,7 +108,7 @@ def obstacle(people: People, protocol: str, folds: int) -> str | None:
 
 
 def splits(people: People, protocol: str, seed: int, folds: int, balanced: bool) -> Iterator[Split]:
-    """Yield the rounds of a protocol.
+    """Yield the rounds of a protocol: users whose label the attacker knows, and users whose label is predicted.
 
     Args:
         people: the users.
@@ -120,11 +130,11 @@ def splits(people: People, protocol: str, seed: int, folds: int, balanced: bool)
 
 
 def cross(people: Ids, group: Ids, folds: int, draw: np.random.Generator) -> Iterator[Split]:
-    """Yield the rounds of a cross-validation: each fold is predicted once from the other folds.
+    """Yield the rounds of a cross-validation, in each of which one fold is predicted from the other folds.
 
     Args:
         people: int64, ids of the users.
-        group: int64, the group of each user id; every fold gets users from every group.
+        group: int64, the group of each user id. Every group is spread evenly over the folds.
         folds: the number of folds.
         draw: the random generator.
     """
@@ -134,7 +144,7 @@ def cross(people: Ids, group: Ids, folds: int, draw: np.random.Generator) -> Ite
 
 
 def balance(people: Ids, group: Ids, draw: np.random.Generator) -> Ids:
-    """Return a random subset of the users in which all groups are as large as the smallest, int64 ids, ascending.
+    """Return a random subset of the users in which all groups are as large as the smallest group; int64 ids, ascending.
 
     Args:
         people: int64, ids of the users.

@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger("recbole")
 
 Weights = Mapping[str, torch.Tensor]
-"""A model's ``state_dict``: parameter or buffer name to tensor."""
+"""A model's ``state_dict``: name of a parameter or buffer to its tensor."""
 
 
 @dataclass(frozen=True)
 class Costs:
     """The cost of training an ensemble.
 
-    Shards that :func:`learn_ensemble` did not train, because their weights were given as ``known``, are left out.
+    A shard that was not trained, because :func:`learn_ensemble` was given its weights, has no entry.
 
     Attributes:
-        shards, shards_cpu: shard number to wall and CPU seconds of its training.
-        examples, epochs: shard number to the number of its training examples and epochs.
-        aggregate, aggregate_cpu: wall and CPU seconds of training the aggregation.
+        shards, shards_cpu: shard number to wall and CPU seconds of the training of the shard's model.
+        examples, epochs: shard number to the number of training examples and epochs.
+        aggregate, aggregate_cpu: wall and CPU seconds of training the aggregation, which combines the models' scores.
     """
 
     shards: dict[int, float] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Costs:
     aggregate_cpu: float = 0.0
 
     def described(self) -> dict[str, Any]:
-        """Return the costs as JSON values under the names that a run's record uses, with shard numbers as strings."""
+        """Return the costs as entries of the run's record (JSON values), with shard numbers as strings."""
         named = {"shard_seconds": self.shards, "shard_cpu_seconds": self.shards_cpu}
         named |= {"shard_examples": self.examples, "shard_epochs": self.epochs}  # type: ignore[dict-item]
         by_shard = {name: {str(k): value for k, value in of.items()} for name, of in named.items()}
@@ -71,7 +71,7 @@ class LearnedEnsemble(Learned):
 
     @property
     def timing(self) -> dict[str, Any]:
-        """The timing entries of a run's record. Numbers of epochs are those of the aggregation, not of the shards."""
+        """Timing entries of the run's record. Epochs and validation results are those of the aggregation alone."""
         costs = self.costs
         return super().timing | {
             "fit_seconds": sum(costs.shards.values()) + costs.aggregate,
@@ -87,19 +87,19 @@ def learn_ensemble(
     known: Mapping[int, Weights] | None = None,
     board: SummaryWriter | None = None,
 ) -> LearnedEnsemble:
-    """Train an ensemble on the retained rows of a state, and return it. Only unfinished work is saved to files.
+    """Train an ensemble on the retained rows of a log, and return it. The ensemble itself is not saved to a file.
 
     A shard's model depends only on the shard's rows, the mask of forgotten rows, the shard's seed and the settings. The
-    aggregation depends on these models, the settings and all retained rows. So the result does not depend on which
-    shards were trained before, or in which order.
+    aggregation depends on these models, the settings and all retained rows. The result therefore does not depend on
+    which shards were trained before, or in which order.
 
     Args:
         run: the settings, and the ensemble's class.
         state: the data to train on, with the mask of forgotten rows.
         shard_of: int16 [rows], the shard of each log row.
-        workspace: where unfinished work is saved, so that the same call can continue after an interruption; None saves
-            nothing.
-        known: shard number to weights, for shards that are already trained on the state's rows; None for none.
+        workspace: the files in which finished shards and snapshots of unfinished training are saved, so that the same
+            call can continue after an interruption; None saves nothing.
+        known: shard number to weights, for shards that are already trained on the retained rows; None for none.
         board: the TensorBoard writer for the training of the aggregation; None writes nothing.
 
     Raises:
@@ -120,7 +120,7 @@ def learn_ensemble(
 
 
 def _note(costs: Costs, shard: int, trained: Trained) -> None:
-    """Add the cost of a shard's training to ``costs``, in place."""
+    """Enter the cost of training a shard's model in ``costs``, in place."""
     costs.shards[shard], costs.shards_cpu[shard] = trained.seconds, trained.cpu_seconds
     costs.examples[shard], costs.epochs[shard] = trained.examples, trained.epochs
 
@@ -133,7 +133,16 @@ def _aggregate(
     workspace: Workspace,
     board: SummaryWriter | None,
 ) -> Learned:
-    """Build the ensemble from the shards' weights, and train its aggregation if the aggregation has parameters."""
+    """Build the ensemble from the weights of its shards, and train its aggregation if the aggregation has parameters.
+
+    Args:
+        run: the settings, and the ensemble's class.
+        state: the data to train on, with the mask of forgotten rows.
+        shard_of: int16 [rows], the shard of each log row.
+        weights: shard number to the weights of the shard's trained model.
+        workspace: the files in which a snapshot of the training is saved.
+        board: the TensorBoard writer; None writes nothing.
+    """
     config, kind = run.config, get_aggregator(run.config["aggregate"])
     own = {"seed": torch_seed(config["seed"], "aggregate"), "epochs": config["aggregate_epochs"], "weight_decay": 0.0}
     if kind.input_type is not None:
@@ -159,7 +168,7 @@ def _aggregate(
 
 
 def _digests(weights: Mapping[int, Weights]) -> list[str]:
-    """Return the SHA-256 (hexadecimal) of each shard's weights, in the order of the shard numbers."""
+    """Return the SHA-256 of each shard's weights, 64 hexadecimal digits, in the order of the shard numbers."""
     found = []
     for shard in sorted(weights):
         digest = hashlib.sha256()

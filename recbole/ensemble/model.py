@@ -22,10 +22,10 @@ SHARD_OF, WITHOUT = "shard_of", "without"
 
 
 def part_of(dataset: Dataset, shard_of: np.ndarray, shard: int) -> Dataset:
-    """Return the data on which a shard's model is trained: the shard's rows, with the data's mask of forgotten rows.
+    """Return the data on which a shard's model is trained: only the shard's rows, with the mask of forgotten rows.
 
     Args:
-        dataset: all data.
+        dataset: all data, with the mask of forgotten rows.
         shard_of: int16 [rows], the shard of each log row.
         shard: the shard's number.
     """
@@ -33,7 +33,7 @@ def part_of(dataset: Dataset, shard_of: np.ndarray, shard: int) -> Dataset:
 
 
 class Ensemble(AbstractRecommender):
-    """A recommender made of the models of all shards and an aggregation, which combines their scores.
+    """A recommender that consists of one model per shard, and an aggregation that combines the models' scores.
 
     Training an ensemble with :meth:`calculate_loss` changes only the aggregation; the shards' models were trained
     before and are fixed. The ensemble has no shards until :meth:`build` receives a partition, from the training code or
@@ -47,7 +47,7 @@ class Ensemble(AbstractRecommender):
         of: the class of the shards' models.
         shards: the shards' models, by shard number.
         shard_of: int16 [log rows], the shard of each row.
-        without: bool [log rows], True for rows that were forgotten when the parameters were trained.
+        without: bool [log rows], the mask of forgotten rows with which the parameters were trained.
         aggregate: the aggregation.
     """
 
@@ -64,7 +64,7 @@ class Ensemble(AbstractRecommender):
         self.shards = nn.ModuleList()
 
     def build(self, shard_of: np.ndarray) -> None:
-        """Create the shards' models and the aggregation, with untrained parameters.
+        """Create the shards' models and the aggregation, with initial parameters.
 
         Args:
             shard_of: int [rows], the shard of each log row.
@@ -77,7 +77,10 @@ class Ensemble(AbstractRecommender):
         self._follow()
 
     def _follow(self) -> None:
-        """Update in the aggregation which shards have training examples, and which shard holds each user's rows."""
+        """Tell the aggregation which shards have training examples, and in which shard each user's rows are.
+
+        A user without retained rows counts as a user of the shard with the forgotten rows.
+        """
         log, of = self.dataset.log, self.shard_of.cpu().numpy()
         parts = [part_of(self.dataset, of, k) for k in range(len(self.shards))]
         members = [k for k, part in enumerate(parts) if len(part.train_examples())]
@@ -88,9 +91,10 @@ class Ensemble(AbstractRecommender):
         self.aggregate.follow(members, whole, torch.from_numpy(user_shard).to(self.device))
 
     def _models(self, datasets: Sequence[Dataset]) -> list[AbstractRecommender]:
-        """Create one model per data set; the state of torch's global random generator does not change.
+        """Create one model of the shards' class for each data set.
 
-        The callers set the parameters later, or do not use them.
+        The parameters have random values, which the callers replace or do not use. The state of torch's global random
+        generator does not change.
         """
         state = torch.get_rng_state()
         models = [self.of(self.config, dataset).to(self.device) for dataset in datasets]
@@ -98,7 +102,7 @@ class Ensemble(AbstractRecommender):
         return models
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Update what the shards' models and the aggregation derive from the data, after the mask has changed.
+        """Recompute what the models and the aggregation derive from the data, such as graphs, for a new mask.
 
         Args:
             dataset: all data, with the new mask of forgotten rows.
@@ -110,7 +114,7 @@ class Ensemble(AbstractRecommender):
         self._follow()
 
     def make_room(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Build the ensemble for the partition in a checkpoint, so that the checkpoint's parameters can be loaded.
+        """Build the ensemble with the partition of a checkpoint, so that the checkpoint's parameters fit.
 
         Args:
             state: the checkpoint's ``state_dict``.
@@ -129,7 +133,7 @@ class Ensemble(AbstractRecommender):
         if shard_of.shape != (rows,) or most >= self.config["num_shards"] or int(shard_of.min()) < 0:
             raise UserError(
                 f"its partition has {len(shard_of)} rows in {most + 1} shards, but this run has {rows} rows and "
-                f"--num_shards {self.config['num_shards']}"
+                f"--num_shards {self.config['num_shards']}; use the data and the settings with which it was trained"
             )
         self.build(shard_of.cpu().numpy())
         return state
@@ -141,7 +145,7 @@ class Ensemble(AbstractRecommender):
         return self
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the loss of a batch for training the aggregation, a scalar."""
+        """Return the loss of a batch for training the aggregation, a scalar tensor."""
         return self.aggregate.loss(interaction)
 
     def predict(self, interaction: Interaction) -> torch.Tensor:

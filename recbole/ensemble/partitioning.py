@@ -1,7 +1,7 @@
-"""Computes the partition of an ensemble's rows into shards.
+"""Computes the partition of an ensemble: the assignment of all interactions (rows of the log) to shards.
 
-It is computed once on the full log and stored in the checkpoint. With ``--repartition`` it is computed again on the
-retained rows at each checkpoint of the unlearning run.
+The partition is computed once, before the base model is trained, and stored in the model's checkpoint. With
+``--repartition`` it is computed again, on the retained rows, at each checkpoint of the unlearning run.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class Partitioned:
 
     Attributes:
         shard_of: int16 [rows], the shard of each log row, in all splits.
-        about: the entries about the partition in a run's record: ``partition`` (its name), ``exact_level``,
-            ``shard_rows`` (number of retained rows per shard) and, if it uses embeddings, ``pretrained_sha256``.
+        about: entries of the run's record: ``partition`` (its name), ``exact_level`` (E2 if no row's shard depends on
+            other rows, else E1), ``shard_rows`` (number of retained rows per shard) and, if the partition uses
+            embeddings, ``pretrained_sha256`` (the embeddings' SHA-256).
         seconds, cpu_seconds: wall and CPU seconds that computing it took, including the training of embeddings.
     """
 
@@ -54,7 +55,7 @@ class Partitioned:
 
     @property
     def cost(self) -> dict[str, float]:
-        """Wall and CPU seconds under the names that a run's record uses."""
+        """Wall and CPU seconds of computing the partition, as entries of the run's record."""
         return {"partition_seconds": self.seconds, "partition_cpu_seconds": self.cpu_seconds}
 
 
@@ -99,14 +100,14 @@ def check_ensemble(config: Config, model_class: type[AbstractRecommender], datas
 
 
 def make_partition(run: Run, state: State, workspace: Workspace) -> Partitioned:
-    """Compute the partition of a state's retained rows, or read it from the workspace.
+    """Compute the partition for some retained rows, or read it from the workspace if it was saved there.
 
-    Forgotten rows get a shard by their row index, so that the partition depends only on retained rows.
+    A forgotten row gets the shard ``row index % num_shards``, so that the partition depends only on retained rows.
 
     Args:
         run: the ensemble's settings.
-        state: the data and the mask of forgotten rows: that of the base model, with nothing forgotten, or a later one.
-        workspace: where the partition is saved until the ensemble is trained.
+        state: the data, with the mask of forgotten rows. Nothing is forgotten yet when the base model is trained.
+        workspace: the files in which the partition is saved until the ensemble is trained.
 
     Returns:
         The partition of all log rows, including those held out for validation and test.
@@ -138,7 +139,7 @@ def make_partition(run: Run, state: State, workspace: Workspace) -> Partitioned:
 
 
 def agreement(one: np.ndarray, other: np.ndarray, n_shards: int) -> float:
-    """Return the adjusted Rand index of two partitions of the same rows. The numbers of the shards do not matter.
+    """Return the adjusted Rand index of two partitions of the same rows, whatever numbers their shards have.
 
     L. Hubert, P. Arabie, "Comparing partitions", Journal of Classification 1985 (equation numbers not checked).
 
@@ -147,7 +148,7 @@ def agreement(one: np.ndarray, other: np.ndarray, n_shards: int) -> float:
         n_shards: the number of shards in both.
 
     Returns:
-        1 if the partitions are the same; 0 is the expected value for independent partitions.
+        1 if the partitions divide the rows in the same way; 0 is the expected value for independent partitions.
     """
     both = np.bincount(one.astype(np.int64) * n_shards + other, minlength=n_shards**2).reshape(n_shards, n_shards)
     together, ones, others, every = (
@@ -161,7 +162,14 @@ def agreement(one: np.ndarray, other: np.ndarray, n_shards: int) -> float:
 def _given(
     run: Run, dataset: Dataset, rows: np.ndarray, vectors: tuple[np.ndarray, np.ndarray] | None
 ) -> PartitionInput:
-    """Return the partition's input for some log rows (int indices) and user and item embeddings, if it needs them."""
+    """Return the input from which a partition is computed.
+
+    Args:
+        run: the settings.
+        dataset: the data.
+        rows: int, indices of the log rows to divide.
+        vectors: user and item embeddings; None if the partition needs none.
+    """
     config, log = run.config, dataset.log
     users, items = (None, None) if vectors is None else vectors
     return PartitionInput(
@@ -186,13 +194,13 @@ def _of_all_rows(
 ) -> np.ndarray:
     """Extend a partition of some log rows to all rows; return the shard of every log row, int16 [rows].
 
-    The other rows go to the shard that has most of their user's rows (of their item's rows, if items are partitioned);
-    in a tie, to the shard with the lowest number. The rows of users (items) without any assigned row go to shard
-    ``id % n_shards``.
+    Each other row goes to the shard that has most of its user's assigned rows; in a tie, to the shard with the lowest
+    number. If the user has no assigned row, it goes to shard ``user id % n_shards``. If the partition divides items,
+    the row's item takes the place of its user.
 
     Args:
         dataset: the data.
-        partition: the partition, whose ``by`` is read.
+        partition: the partition, whose ``by`` says what it divides.
         rows: int [n], indices of the log rows that have a shard.
         assigned: int16 [n], their shards.
         n_shards: the number of shards.
@@ -208,7 +216,11 @@ def _of_all_rows(
 
 
 def _pretrained(run: Run, state: State, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
-    """Train WMF on the state's retained data; return its embeddings, float32 [n_users, d] and [n_items, d]."""
+    """Train a WMF model on the retained rows, and return its user and item embeddings, by which rows are divided.
+
+    Returns:
+        Float32 [n_users, d] and [n_items, d].
+    """
     config, model_class = run.config, get_model("WMF")
     own = packaged("model/WMF.yaml").values | {
         "model": "WMF", "MODEL_INPUT_TYPE": InputType.POINTWISE, "ensemble": None, "weight_decay": 0.0,

@@ -1,4 +1,4 @@
-"""The residual scan, which checks whether any part of an ensemble still depends on forgotten rows."""
+"""The residual scan, which checks whether any part of an ensemble still depends on the forgotten rows of the log."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ from recbole.utils import InputType
 logger = logging.getLogger("recbole")
 
 AGGREGATE = "aggregate"
-"""The value of :attr:`Finding.of` for the aggregation and for the data as a whole."""
+"""The value of :attr:`Finding.of` for comparisons of the aggregation, or of the data of all shards together."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One result of the scan.
+    """The result of one comparison of the scan, see :func:`scan`.
 
     Attributes:
         of: the number of a shard as a string, or :data:`AGGREGATE`.
         what: what was compared: training ``examples``, ``negatives``, ``derived`` (graphs, pair weights and other
-            tensors computed from data), ``validation`` rows, ``parameters`` or, after repartitioning, ``partition``.
-        clean: whether this is bit-identical after the contents of the forgotten rows were changed.
+            tensors computed from data), ``validation`` rows, ``parameters`` or, with ``--repartition``, ``partition``.
+        clean: True if both sides of the comparison are bit-identical, so that no dependence on forgotten rows was
+            found.
     """
 
     of: str
@@ -49,7 +50,8 @@ class ShardRows:
     Attributes:
         shard: the shard's number.
         given, left: the number of rows before and after forgetting.
-        before, after: SHA-256, in hexadecimal, of the rows' user tokens, item tokens and splits, before and after.
+        before, after: SHA-256 (64 hexadecimal digits) of the rows' user tokens, item tokens and splits, before and
+            after forgetting.
     """
 
     shard: int
@@ -64,7 +66,7 @@ def manifest(dataset: Dataset, shard_of: np.ndarray, forgotten: np.ndarray) -> l
 
     Args:
         dataset: all data.
-        shard_of: int16 [rows], the shard of each row.
+        shard_of: int16 [rows], the shard of each log row.
         forgotten: bool [rows], the mask of forgotten rows.
 
     Returns:
@@ -79,7 +81,12 @@ def manifest(dataset: Dataset, shard_of: np.ndarray, forgotten: np.ndarray) -> l
 
 
 def _digest(dataset: Dataset, rows: np.ndarray) -> str:
-    """Return the SHA-256 (hexadecimal) of user tokens, item tokens and splits of log rows (int indices)."""
+    """Return the SHA-256 of the user tokens, item tokens and splits of log rows, 64 hexadecimal digits.
+
+    Args:
+        dataset: the data.
+        rows: int, indices of the log rows.
+    """
     log, digest = dataset.log, hashlib.sha256()
     for side, ids in (("user", log.user[rows]), ("item", log.item[rows])):
         digest.update(np.ascontiguousarray(log.vocabulary[side].hashes[ids]).tobytes())
@@ -88,13 +95,15 @@ def _digest(dataset: Dataset, rows: np.ndarray) -> str:
 
 
 def rewritten(dataset: Dataset, rows: np.ndarray) -> Dataset:
-    """Return a copy of the data in which some log rows have another item and another rating, the highest or the lowest.
+    """Return a copy of the data in which the item and the rating of some log rows are replaced by other values.
 
-    Ratings beyond the others would change all ratings, because these are divided by the range of all.
+    The new rating is the highest rating of the data, or the lowest if the old rating is the highest. A rating outside
+    of this range could change all ratings, because settings such as ``normalize_all`` scale them by the range. Data
+    without ratings change in the items only.
 
     Args:
         dataset: the data.
-        rows: bool [rows], the rows to change.
+        rows: bool [rows], True for the rows to change.
     """
     log, config = dataset.log, dataset.config
     item, columns = log.item.copy(), dict(log.columns)
@@ -112,16 +121,17 @@ def rewritten(dataset: Dataset, rows: np.ndarray) -> Dataset:
 def scan(run: Run, dataset: Dataset, stored: Mapping[str, torch.Tensor], train: bool = True) -> Iterator[Finding]:
     """Compare an ensemble's checkpoint with what it would be if the forgotten rows had other contents.
 
-    All that is computed from data is computed twice with the checkpoint's mask of forgotten rows: from the data as they
-    are, and from a copy in which the forgotten rows have other contents. What differs still depends on forgotten rows.
-    With ``train``, the whole ensemble is trained from scratch on the changed data, and its parameters are compared with
-    the checkpoint's. With ``--repartition``, the partition is computed again on the changed data and compared too.
+    Everything that is computed from data is computed twice with the checkpoint's mask of forgotten rows: from the data
+    as they are, and from a copy in which the forgotten rows have other items and ratings. What differs still depends on
+    forgotten rows. With ``train``, the whole ensemble is trained from scratch on the copy, and its parameters are
+    compared with the checkpoint's. With ``train`` and ``--repartition``, the partition is computed from the copy and
+    compared too.
 
     Args:
         run: the settings, and the ensemble's class.
         dataset: all data, with nothing forgotten.
         stored: the checkpoint's ``state_dict``.
-        train: whether to compare parameters, which costs a full training of the ensemble.
+        train: whether to compare parameters, which takes a full training of the ensemble.
 
     Yields:
         One finding for each comparison, of each shard and of the aggregation.
@@ -144,7 +154,12 @@ def scan(run: Run, dataset: Dataset, stored: Mapping[str, torch.Tensor], train: 
 
 
 def _by_part(stored: Mapping[str, torch.Tensor]) -> dict[str, list[str]]:
-    """Return the names of a checkpoint's tensors, grouped by shard number (as a string) or :data:`AGGREGATE`."""
+    """Group the names of a checkpoint's tensors by the part of the ensemble to which they belong.
+
+    Returns:
+        Shard number (as a string) or :data:`AGGREGATE` to names. The partition and the mask of forgotten rows are left
+        out.
+    """
     found: dict[str, list[str]] = {}
     for name in stored:
         head, _, rest = name.partition(".")
@@ -154,12 +169,15 @@ def _by_part(stored: Mapping[str, torch.Tensor]) -> dict[str, list[str]]:
 
 
 def _derived(run: Run, of: str, here: Dataset, there: Dataset) -> Iterator[Finding]:
-    """Compare training examples, negatives, derived tensors and validation rows of two data sets; yield the findings.
+    """Compare what two data sets give: training examples, negatives, tensors of a model, and validation rows.
 
     Args:
         run: the settings.
         of: the value of :attr:`Finding.of`.
         here, there: the data sets.
+
+    Yields:
+        One finding for each comparison; none for negatives if a data set has no training examples.
     """
     one, other = (data.train_examples() for data in (here, there))
     same = np.array_equal(one, other) and _same_batch(here.collate(one), there.collate(other))
@@ -176,7 +194,7 @@ def _derived(run: Run, of: str, here: Dataset, there: Dataset) -> Iterator[Findi
 
 
 def _first_batches(run: Run, data: Dataset, most: int = 8) -> list[Interaction]:
-    """Return the first training batches of epoch 0 (at most ``most``), including their negatives."""
+    """Return the first training batches (at most ``most``) of the first epoch, including their negatives."""
     batches = TrainBatches(run.config, data, cast(InputType, run.config["MODEL_INPUT_TYPE"]))
     return [batch for batch, _ in zip(batches.epoch(0), range(most), strict=False)]
 
@@ -187,7 +205,12 @@ def _same_batch(one: Interaction, other: Interaction) -> bool:
 
 
 def _tensors_of(run: Run, data: Dataset) -> dict[str, torch.Tensor]:
-    """Return the buffers and tensor attributes of a new model, by name; parameters are left out."""
+    """Build a new model, and return its buffers and other tensors except for parameters: name to tensor.
+
+    Args:
+        run: the settings.
+        data: the data from which the model is built.
+    """
     torch.manual_seed(0)
     model = get_model(run.config["model"])(run.config, data)
     found = dict(model.named_buffers())
@@ -198,6 +221,7 @@ def _tensors_of(run: Run, data: Dataset) -> dict[str, torch.Tensor]:
 
 
 def _same_tensors(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+    """Return whether two dictionaries with the same keys have bit-identical tensors."""
     return all(_same(tensor, other[name]) for name, tensor in one.items())
 
 

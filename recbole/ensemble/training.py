@@ -1,4 +1,4 @@
-"""Trains the models of shards, in this process or in worker processes."""
+"""Trains the models of an ensemble's shards, in this process or in worker processes."""
 
 from __future__ import annotations
 
@@ -35,16 +35,21 @@ logger = logging.getLogger("recbole")
 
 @dataclass(frozen=True)
 class PartRun(Run):
-    """The settings of a training of one part of an ensemble: a shard's model, the aggregation, or embeddings.
+    """The settings for training one part of an ensemble: a shard's model, the aggregation, or pretrained embeddings.
 
     Attributes:
-        more: name to value of what the part's model depends on in addition to settings, data and mask.
+        more: name to value of what determines the trained part in addition to settings, data and mask, such as the
+            shard's number.
     """
 
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def identity(self, state: State) -> Identity:
-        """Return the identity of the model trained on a state: all settings and data that determine its parameters."""
+        """Return the identity of the trained part: the settings and data that determine its parameters.
+
+        Args:
+            state: the data to train on, with the mask of forgotten rows.
+        """
         return Identity(dict(super().identity(state).settings) | dict(self.more))
 
 
@@ -68,9 +73,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The files of an ensemble that is not finished: finished parts, and snapshots of parts in training.
+    """The files of an ensemble whose training is not finished: finished parts, and snapshots of parts in training.
 
-    Parts are the shards, the partition, the embeddings for it and the aggregation.
+    The parts are the partition, the embeddings from which it is computed, the shards' models and the aggregation. After
+    an interruption, training continues from these files.
 
     Attributes:
         stem: the path with which the files' paths begin; None saves nothing.
@@ -79,15 +85,15 @@ class Workspace:
     stem: Path | None = None
 
     def _finished(self, part: str) -> Path | None:
-        """Return the path of a finished part's file; None if nothing is saved."""
+        """Return the path of the file for a finished part, by the part's name; None if nothing is saved."""
         return None if self.stem is None else self.stem.with_name(f"{self.stem.name}.{part}.part")
 
     def known(self, part: str, digest: str) -> dict[str, Any] | None:
-        """Return the saved content of a finished part, or None if no file with this digest exists.
+        """Return the saved content of a finished part; None if there is no file, or the file has another digest.
 
         Args:
             part: the part's name, such as ``shard_0``.
-            digest: identifies everything that the part depends on.
+            digest: SHA-256 of all settings and data on which the part depends.
         """
         path = self._finished(part)
         if path is None or not path.exists():
@@ -103,8 +109,8 @@ class Workspace:
 
         Args:
             part: the part's name, such as ``shard_0``.
-            digest: identifies everything that the part depends on.
-            content: tensors and JSON values.
+            digest: SHA-256 of all settings and data on which the part depends.
+            content: tensors and JSON values to save.
         """
         path = self._finished(part)
         if path is not None:
@@ -112,7 +118,13 @@ class Workspace:
             can_go_on_from(path)
 
     def resume(self, part: str, identity: Identity) -> ResumeFile | None:
-        """Return the snapshot file for a part in training, for the given identity; None if nothing is saved."""
+        """Return the file for snapshots of a part in training; None if nothing is saved.
+
+        Args:
+            part: the part's name, such as ``shard_0``.
+            identity: the settings and data that determine the part; an existing snapshot for another identity is not
+                used.
+        """
         if self.stem is None:
             return None
         path = self.stem.with_name(f"{self.stem.name}.{part}.resume")
@@ -128,7 +140,7 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Shards:
-    """The shards of an ensemble on one state: settings, data and partition.
+    """The shards of an ensemble: settings, data and partition.
 
     Attributes:
         run: the ensemble's settings, with the class of the shards' models.
@@ -143,8 +155,11 @@ class Shards:
     def part(self, shard: int) -> tuple[PartRun, State]:
         """Return the settings and the data for training a shard's model.
 
-        Each shard has its own seed. That of shard 0 is the run's, so that an ensemble with a single shard equals the
-        model trained on all data. A limit on the training time is divided evenly among the shards.
+        Each shard has its own seed. The seed of shard 0 is the run's, so that an ensemble with a single shard equals
+        the model trained on all data. A limit on the training time is divided evenly among the shards.
+
+        Args:
+            shard: the shard's number.
         """
         config, absent = self.run.config, self.shard_of != shard
         seed = torch_seed(config["seed"], "shard", shard) if shard else config["seed"]
@@ -158,8 +173,12 @@ class Shards:
     def train(self, shard: int, workspace: Workspace) -> Trained:
         """Return a shard's trained model.
 
-        It is read from the workspace if it is finished there. Otherwise it is trained, from the workspace's snapshot if
-        there is one, and saved to the workspace.
+        A finished model is read from the workspace. Otherwise the model is trained, starting from the workspace's
+        snapshot if there is one, and saved to the workspace.
+
+        Args:
+            shard: the shard's number.
+            workspace: the files of finished shards and snapshots.
         """
         run, state = self.part(shard)
         identity, name = run.identity(state), f"shard_{shard}"
@@ -175,7 +194,13 @@ class Shards:
 
 
 def _train(run: PartRun, state: State, resume: ResumeFile | None) -> Trained:
-    """Train a shard's model; without training examples it keeps its initial parameters."""
+    """Train a shard's model. Without training examples, the model keeps its initial parameters.
+
+    Args:
+        run: the shard's settings.
+        state: the shard's data.
+        resume: the file for snapshots of the training; None for no snapshots.
+    """
     wall, cpu = now(run.config["device"]), time.process_time()
     examples, epochs = len(state.data.train_examples()), 0
     if examples:
@@ -190,12 +215,12 @@ def _train(run: PartRun, state: State, resume: ResumeFile | None) -> Trained:
 def train_all(
     shards: Shards, wanted: Collection[int], workspace: Workspace, workers: int = 1
 ) -> Iterator[tuple[int, Trained]]:
-    """Train the models of some shards and yield (shard number, model), in ascending order.
+    """Train the models of some shards, and yield (shard number, trained model) in ascending order of the numbers.
 
     Args:
         shards: settings, data and partition.
         wanted: numbers of the shards to train.
-        workspace: where unfinished work is saved.
+        workspace: the files of finished shards and snapshots.
         workers: the number of worker processes. Each trains one shard at a time and saves the model to the workspace,
             from which this process reads it. With 1, or a workspace without files, this process trains the shards.
 
@@ -237,7 +262,11 @@ def _begin_worker() -> None:
 
 
 def _work(shards: Shards, shard: int, workspace: Workspace) -> str:
-    """Train a shard in a worker process, and save it; return the message of a ``UserError``, or an empty string."""
+    """Train a shard in a worker process, and save the model to the workspace.
+
+    Returns:
+        The message of the ``UserError`` with which the training failed; an empty string if it succeeded.
+    """
     try:
         shards.train(shard, workspace)
     except UserError as error:
@@ -246,7 +275,7 @@ def _work(shards: Shards, shard: int, workspace: Workspace) -> str:
 
 
 def _logged(shard: int, trained: Trained) -> Trained:
-    """Log a shard's number of examples, epochs and seconds, and return ``trained``."""
+    """Log the number of examples and epochs, and the seconds, of a shard's training; return ``trained``."""
     logger.info(
         "shard %d: %d training examples, %d epochs, %.1fs", shard, trained.examples, trained.epochs, trained.seconds
     )

@@ -1,6 +1,6 @@
 """Aggregations, which combine the scores of the shards' models into those of the ensemble; one per file.
 
-To add one, add a file here with a subclass of ``Aggregator``, and the file's name to ``AGGREGATES`` in
+To add an aggregation, add a file here with a subclass of ``Aggregator``, and the file's name to ``AGGREGATES`` in
 ``recbole/config/ensembles.py``.
 """
 
@@ -15,9 +15,9 @@ def get_aggregator(name: str) -> type[Aggregator]:
     """Return the class of the aggregation with this name.
 
     Raises:
-        UserError: there is no such aggregation; the message suggests the most similar name.
+        UserError: there is no such aggregation; the message suggests the most similar name and lists all names.
     """
     if name not in AGGREGATES:
-        raise UserError(f"--aggregate: there is no '{name}'{suggest(name, AGGREGATES)}")
+        raise UserError(f"--aggregate: there is no '{name}'{suggest(name, AGGREGATES)}; known: {', '.join(AGGREGATES)}")
     module = importlib.import_module(f"{__name__}.{name}")
     return next(cls for cls in vars(module).values() if isinstance(cls, type) and vars(cls).get("name") == name)

@@ -14,11 +14,11 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import UserError
 
 USERS, ITEMS = "user_embedding.weight", "item_embedding.weight"
-"""The names of the embedding tables. The attention aggregation requires a model without other parameters."""
+"""The names of the embedding tables. The aggregation applies only to models that have no other parameters."""
 
 
 class _Side(nn.Module):
-    """The attention network for users or for items, which maps an embedding x to ``h^T relu(W x + b)``.
+    """The attention network for users or for items, which rates each shard's embedding x by ``h^T relu(W x + b)``.
 
     Args:
         d: the width of the embeddings. The hidden layer has half of it.
@@ -34,7 +34,12 @@ class _Side(nn.Module):
         self.h = nn.Parameter(torch.full((k,), 0.01, device=device))
 
     def forward(self, transferred: torch.Tensor) -> torch.Tensor:
-        """Return attention weights, float [shards, n, 1], with sum 1 over shards, for embeddings [shards, n, d]."""
+        """Return the shards' attention weights for each user (or item), float [shards, n, 1]; each user's sum to 1.
+
+        Args:
+            transferred: float [shards, n, d], embeddings of n users (or items) in each shard, after the shard's linear
+                map.
+        """
         hidden = (transferred @ self.weight.T + self.bias).relu()
         return (hidden @ self.h).softmax(dim=0).unsqueeze(2)
 
@@ -45,11 +50,12 @@ class Attention(Aggregator):
     C. Chen et al., "Recommendation Unlearning", WWW 2022, Eqs. 5 to 8 in the numbering of its slides. Shard i's
     embedding ``p^i_u`` is mapped to ``p^i_tr = W^i p^i_u + b^i``, with the same map for users and items. The weights
     ``alpha^i_u`` are the softmax over shards of ``h_1^T relu(W_1 p^i_tr + b_1)``, and ``p_u = sum_i alpha^i_u p^i_tr``.
-    Items have ``W_2, b_2, h_2``.
+    Items have ``W_2, b_2, h_2`` instead.
 
-    The results become the embedding tables of a model of the shards' class on all retained data, whose own loss trains
-    the attention. For LightGCN they are propagated over that model's graph. ``aggregate_reg`` / 2 times the squared L2
-    norm of the maps is added to the loss of each batch, and dropout applies to the users' embeddings.
+    The resulting embeddings replace the embedding tables of a model of the shards' class that is built on all retained
+    data. This model's own loss trains the attention. A LightGCN propagates the embeddings over its graph. The loss of
+    each batch gets ``aggregate_reg`` / 2 times the squared L2 norm of all ``W^i`` and ``b^i``. In training, dropout
+    applies to the users' embeddings.
 
     ``W^i`` is initialised by Glorot & Bengio's uniform rule, ``b^i`` by zeros, and ``h`` by 0.01, so that at the start
     the result is close to the mean of the mapped embeddings.
@@ -75,8 +81,11 @@ class Attention(Aggregator):
     def refuse(cls, model: AbstractRecommender) -> None:
         """Check that the model's only parameters are a user and an item embedding table of equal width.
 
+        Args:
+            model: the model of a shard, trained or not.
+
         Raises:
-            UserError: the model has other parameters.
+            UserError: the model has other parameters, or its scores are not inner products of embeddings.
         """
         OfVectors.refuse.__func__(cls, model)  # type: ignore[attr-defined]
         shapes = {name: parameter.shape[1:] for name, parameter in model.named_parameters()}
@@ -87,18 +96,24 @@ class Attention(Aggregator):
             )
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
-        """Replace the model on all data (``whole``) and the numbers of shards with training examples (``members``)."""
+        """Set ``members``, and the model into which the combined embeddings are put.
+
+        Args:
+            members: numbers of the shards with training examples, ascending.
+            whole: a model of the shards' class built on all retained data; None keeps the current one.
+            user_shard: int64 [n_users], the shard of each user's rows; not used.
+        """
         super().follow(members, whole, user_shard)
         if whole is not None:
             self._whole, self._filled = [_LossModule(whole.eval())], False
 
     def train(self, mode: bool = True) -> Self:
-        """Set the training mode. The aggregated embeddings are computed again on their next use."""
+        """Set the training mode, and discard the combined embeddings, which are computed again on their next use."""
         self._filled = False
         return super().train(mode)
 
     def rows(self, name: str, ids: torch.Tensor | None = None) -> torch.Tensor:
-        """Return aggregated embeddings, float [n, d], differentiable with respect to the aggregation's parameters.
+        """Return combined embeddings, float [n, d], differentiable with respect to the aggregation's parameters.
 
         Args:
             name: :data:`USERS` or :data:`ITEMS`, the table.
@@ -111,7 +126,13 @@ class Attention(Aggregator):
         return (side(transferred) * transferred).sum(dim=0)
 
     def loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return a scalar: a batch's loss in the model on all data with aggregated embeddings, plus the L2 penalty."""
+        """Return the loss of a batch, a scalar tensor: the loss of the model on all data, plus the L2 penalty.
+
+        The model's embedding tables are replaced by the combined embeddings.
+
+        Args:
+            interaction: the training batch, in the form that the shards' models take.
+        """
         module = self._whole[0]
         users, items = (self._table(name, interaction) for name in (USERS, ITEMS))
         tables = {f"whole.{USERS}": dropout(users, self.p, self.training), f"whole.{ITEMS}": items}
@@ -119,10 +140,14 @@ class Attention(Aggregator):
         return loss + self.reg / 2 * (self.transfer.square().sum() + self.shift.square().sum())
 
     def _table(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return an embedding table, float [ids, d], in which the rows that a batch's loss reads are aggregated.
+        """Return an embedding table, float [ids, d], with combined embeddings in all rows that the batch's loss reads.
 
-        For a model without a propagation, which declares that it reads only embeddings of ids in the batch, the other
-        rows are zeros. Otherwise all rows are aggregated.
+        If the model declares that it reads only the embeddings of the batch's ids (no graph propagation), the other
+        rows are zeros. Otherwise all rows are combined embeddings.
+
+        Args:
+            name: :data:`USERS` or :data:`ITEMS`, the table.
+            interaction: the training batch.
         """
         whole = self._whole[0].whole
         read = {} if whole.reach else whole.reads()
@@ -134,7 +159,7 @@ class Attention(Aggregator):
         return table.index_copy(0, ids, self.rows(name, ids))
 
     def _model(self) -> AbstractRecommender:
-        """Return the model on all data, with the aggregated embeddings in its tables."""
+        """Return the model on all data, with the combined embeddings in its embedding tables."""
         whole = self._whole[0].whole
         if not self._filled:
             with torch.no_grad():

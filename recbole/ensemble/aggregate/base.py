@@ -27,9 +27,10 @@ class Aggregator(nn.Module, ABC):
 
     Attributes:
         name: the value of ``--aggregate`` that selects the class.
-        input_type: the form of its training batches (pointwise, pairwise, ...); None for that of the shards' models.
-        of_users: whether it requires all rows of a user to be in one shard.
-        asks_whole: whether it needs a model of the shards' class built on all retained data.
+        input_type: the form of the batches on which the aggregation is trained (``PAIRWISE``: each row has one negative
+            item); None for the form on which the shards' models are trained.
+        of_users: True if all rows of a user must be in one shard.
+        asks_whole: True if the aggregation needs a model of the shards' class that is built on all retained data.
         members: numbers of the shards with training examples, ascending.
     """
 
@@ -46,7 +47,7 @@ class Aggregator(nn.Module, ABC):
 
     @property
     def models(self) -> list[AbstractRecommender]:
-        """The models of shards with training examples, in the order of the shards."""
+        """The models of the shards with training examples, in the order of the shard numbers."""
         return [self.shards[at] for at in self.members]
 
     @property
@@ -56,7 +57,7 @@ class Aggregator(nn.Module, ABC):
 
     @classmethod
     def refuse(cls, model: AbstractRecommender) -> None:
-        """Check that the aggregation can combine models like the given one; the base class accepts all.
+        """Check that the aggregation can combine models of the given model's kind; the base class accepts all models.
 
         Args:
             model: the model of a shard, trained or not.
@@ -72,8 +73,8 @@ class Aggregator(nn.Module, ABC):
             members: numbers of the shards with training examples, ascending.
             whole: a model of the shards' class built on all retained data, with untrained parameters; None unless
                 ``asks_whole``.
-            user_shard: int64 [n_users], the shard of each user's rows. Not to be used if a user's rows are spread over
-                several shards.
+            user_shard: int64 [n_users], the shard of each user's rows. It must not be used if a user's rows are spread
+                over several shards.
         """
         self.members = list(members)
 
@@ -109,6 +110,9 @@ class OfVectors(Aggregator):
     def refuse(cls, model: AbstractRecommender) -> None:
         """Check that the model's scores are inner products of user and item embeddings.
 
+        Args:
+            model: the model of a shard, trained or not.
+
         Raises:
             UserError: the scores are computed in another way.
         """
@@ -121,14 +125,20 @@ class OfVectors(Aggregator):
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
         """Update ``members``, and discard the combined embeddings, which are computed again on their next use.
 
-        See :meth:`Aggregator.follow` for the arguments.
+        Args:
+            members: numbers of the shards with training examples, ascending.
+            whole: not used.
+            user_shard: int64 [n_users], the shard of each user's rows; not used.
         """
         super().follow(members, whole, user_shard)
         self._made = None
 
     @property
     def pairs(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """User [n_users, d] and item [n_items, d] embeddings (float) of each shard with training examples."""
+        """For each shard with training examples, its model's user embeddings and item embeddings.
+
+        Each element is a pair of float tensors, [n_users, d] and [n_items, d].
+        """
         return [pair for model in self.models if isinstance(model, GeneralRecommender) and (pair := model.vectors())]
 
     @abstractmethod
@@ -136,7 +146,7 @@ class OfVectors(Aggregator):
         """Return the combined user and item embeddings, float [n_users, d] and [n_items, d]."""
 
     def _vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the result of :meth:`combined`, which is cached until the data or the shards change."""
+        """Return the user and item embeddings of :meth:`combined`, cached until the data or the shards change."""
         if self._made is None:
             with torch.no_grad():
                 self._made = self.combined()

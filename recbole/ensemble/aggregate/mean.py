@@ -23,7 +23,11 @@ class Mean(Aggregator):
         return self._mean(model.predict(interaction) for model in self.models)
 
     def _mean(self, parts: Iterator[torch.Tensor]) -> torch.Tensor:
-        """Return the mean of the scores of the shards with training examples; all tensors have the same shape."""
+        """Return the mean of the scores of the shards with training examples.
+
+        Args:
+            parts: the scores by each shard's model, all of the same shape.
+        """
         total = next(parts).clone()
         for part in parts:
             total += part

@@ -12,11 +12,12 @@ from recbole.model.abstract_recommender import AbstractRecommender
 
 
 class MeanProbability(Aggregator):
-    """``y_ui = log (1/K sum_k p_k(i))``, where ``p_k`` is the softmax of shard k's scores over all items.
+    """The logarithm of the mean, over shards, of the probabilities that the shards' models give to an item.
 
-    L. Bourtoule et al., "Machine Unlearning", S&P 2021, average the prediction vectors of the shards' classifiers.
-    Unlike with the mean of scores (``mean``), a shard that is sure of an item can outweigh shards that are not. Scores
-    are logarithms, so that their softmax is the mean probability.
+    The score is ``y_ui = log (1/K sum_k p_k(i))``, where ``p_k`` is the softmax of shard k's scores over all items. L.
+    Bourtoule et al., "Machine Unlearning", S&P 2021, average the prediction vectors of the shards' classifiers. Unlike
+    with the mean of scores (``mean``), a shard that is sure of an item can outweigh shards that are not. Scores are
+    logarithms, so that their softmax is the mean probability.
     """
 
     name = "mean_probability"
@@ -26,7 +27,7 @@ class MeanProbability(Aggregator):
         self.item = config["ITEM_ID_FIELD"]
 
     def scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of all items, float [batch, n_items]; the padding id 0 gets the row's lowest."""
+        """Return the scores of all items, float [batch, n_items]; the padding item 0 gets its row's lowest score."""
         first, *others = self.models
         total = self._log_probabilities(first, interaction)
         for model in others:
@@ -40,5 +41,5 @@ class MeanProbability(Aggregator):
 
     @staticmethod
     def _log_probabilities(model: AbstractRecommender, interaction: Interaction) -> torch.Tensor:
-        """Return a shard's log probabilities, float [batch, n_items - 1], of all items but the padding."""
+        """Return a model's log probabilities, float [batch, n_items - 1], of all items except for the padding 0."""
         return model.full_sort_predict(interaction).view(len(interaction), -1)[:, 1:].log_softmax(dim=1)

@@ -25,7 +25,10 @@ class Merge(OfVectors):
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
         """Update ``members`` and the shard of each user, and discard the combined embeddings.
 
-        See :meth:`Aggregator.follow <recbole.ensemble.aggregate.base.Aggregator.follow>` for the arguments.
+        Args:
+            members: numbers of the shards with training examples, ascending.
+            whole: not used.
+            user_shard: int64 [n_users], the shard of each user's rows.
         """
         super().follow(members, whole, user_shard)
         self.user_shard = user_shard

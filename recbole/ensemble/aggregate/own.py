@@ -14,9 +14,9 @@ from recbole.utils import UserError
 class Own(Aggregator):
     """Scores items for a user with the model of the user's own shard alone, without any combination.
 
-    It is not from a publication, but a reference for aggregations of partitions by user, in which the other shards'
-    models are not trained on the user's rows. It needs no training, and a request changes only the scores of users in
-    the shards that it affects.
+    The user's own shard is the one with the user's rows. The method is not from a publication. It is a reference for
+    aggregations of partitions that divide users, where the other shards' models are not trained on the user's rows. It
+    needs no training, and a request changes only the scores of users in the shards that the request affects.
     """
 
     name = "own"
@@ -31,6 +31,9 @@ class Own(Aggregator):
     def refuse(cls, model: AbstractRecommender) -> None:
         """Check that the model scores items for users who are given by an id.
 
+        Args:
+            model: the model of a shard, trained or not.
+
         Raises:
             UserError: the model is a session or basket model.
         """
@@ -41,7 +44,13 @@ class Own(Aggregator):
             )
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
-        """Update ``members`` and the shard of each user (``user_shard``, int64 [n_users])."""
+        """Update ``members`` and the shard of each user.
+
+        Args:
+            members: numbers of the shards with training examples, ascending.
+            whole: not used.
+            user_shard: int64 [n_users], the shard of each user's rows.
+        """
         super().follow(members, whole, user_shard)
         self.user_shard = user_shard
 
@@ -56,7 +65,7 @@ class Own(Aggregator):
     def _by_shard(
         self, interaction: Interaction, score: Callable[[AbstractRecommender, Interaction], torch.Tensor]
     ) -> torch.Tensor:
-        """Return the scores of a batch's rows by the models of their users' shards, in the order of the batch.
+        """Score each row of a batch with the model of its user's shard; return the scores in the order of the batch.
 
         Args:
             interaction: the batch.

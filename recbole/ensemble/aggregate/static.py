@@ -21,16 +21,20 @@ class Static(Aggregator):
     softmax of the weighted sum of these probabilities (a second softmax), plus the norm of the weights. They are
     clamped at zero after each step, and divided by their sum after training.
 
-    As in the paper, there is one weight per shard, non-negative, with sum 1. It is learned on retained training data,
-    with the shards' models fixed, and the loss includes the norm of the weights (times ``aggregate_reg``, 1 by default
-    as in the paper). Two things differ. Scores are not probabilities and a user has many positive items, so the loss is
-    BPR, which ranks a retained training item above a negative. And the weights are a softmax of unconstrained
-    parameters at every step: the BPR loss falls as the sum of the weights grows, so weights that are normalised only
-    after training would be used at another scale than that at which they were learned.
+    As in the paper, there is one weight per shard, non-negative, with sum 1. The weights are learned on retained
+    training data, with the shards' models fixed, and the loss includes the norm of the weights (times
+    ``aggregate_reg``, 1 by default as in the paper). Two things differ. Scores are not probabilities and a user has
+    many positive items, so the loss is BPR, which ranks a retained training item above a negative. And the weights are
+    a softmax of unconstrained parameters at every step. The BPR loss falls as the sum of the weights grows. Weights
+    that are normalised only after training would therefore be used at another scale than the one at which they were
+    learned.
 
     With partitions by user, only the model of a user's own shard was trained on the user's rows. The BPR loss alone
     would put all weight on the shards with the most rows and leave all other users with arbitrary scores. The norm,
     which is smallest for equal weights, prevents this.
+
+    Attributes:
+        logits: float [shards], the parameters whose softmax are the weights.
     """
 
     name = "static"
@@ -45,6 +49,9 @@ class Static(Aggregator):
     @classmethod
     def refuse(cls, model: AbstractRecommender) -> None:
         """Check that the model is trained on (user, item) pairs with negatives per user.
+
+        Args:
+            model: the model of a shard, trained or not.
 
         Raises:
             UserError: the model is a session or basket model.

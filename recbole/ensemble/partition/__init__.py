@@ -1,1 +1,1 @@
-"""Partitions, which divide the training rows into shards; one per file. ``registry.py`` finds them by name."""
+"""Partitions, which divide the interactions into shards; one per file. ``registry.py`` finds them by name."""

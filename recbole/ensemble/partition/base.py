@@ -1,4 +1,4 @@
-"""The input of a partition, and the base classes of partitions."""
+"""The input of a partition, and the base classes of partitions, which divide the training rows into shards."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ AnchorUpdate = Literal["vector", "scalar_compat"]
 ExactLevel = Literal["E1", "E2"]
 Kind = Literal["row", "user", "item"]
 MOST_SHARDS = 2**15 - 1
-"""The largest number of shards, because shard numbers are stored as int16."""
+"""The largest number of shards: shard numbers are stored as int16."""
 
 _LARGEST = 1e8
-"""The largest absolute value of an embedding component for which products of squared distances fit in float32."""
+"""The largest absolute value of an embedding's component. Products of two squared distances then fit in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +33,18 @@ class PartitionInput:
         n_items: the number of item ids, including padding (0).
         n_shards: the number of shards, K.
         seed: the seed for random draws and the key for hashes.
-        user_tokens: the raw token of each user id, [n_users], with None for an id without one; or None.
-        item_tokens: the raw token of each item id, [n_items], with None for an id without one; or None.
+        user_tokens: the raw token of each user id, [n_users], with None for an id without one; None for no tokens at
+            all.
+        item_tokens: the raw token of each item id, [n_items], with None for an id without one; None for no tokens at
+            all.
         user_vectors: pretrained user embeddings, finite float32 [n_users, d]; None for partitions without embeddings.
         item_vectors: pretrained item embeddings, finite float32 [n_items, d]; None for partitions without embeddings.
         capacity_factor: for ``ubp``, ``ibp`` and ``inbp``: a shard holds at most this many times its even share of the
-            users, items or rows, rounded up.
-        iterations: for ``ubp``, ``ibp`` and ``inbp``: the most iterations. Other partitions ignore it.
+            users, items or rows, rounded up. Other partitions ignore it.
+        iterations: for ``ubp``, ``ibp`` and ``inbp``: the largest number of iterations. Other partitions ignore it.
         anchor_update: for ``ubp``, ``ibp`` and ``inbp``: how a shard's anchor (its centre) moves. "vector" moves it to
             the mean embedding of the shard's members. "scalar_compat" sets every component to the mean over all
-            components of all members, as RecEraser's released code does.
+            components of all members, as RecEraser's released code does. Other partitions ignore it.
 
     Raises:
         UserError: the number of shards, the capacity factor, the iterations or the anchor update is invalid.
@@ -63,7 +65,7 @@ class PartitionInput:
     anchor_update: AnchorUpdate = "vector"
 
     def __post_init__(self) -> None:
-        """Check the settings; see the class for errors."""
+        """Check the settings; the class's docstring lists the errors."""
         check_shards(self.n_shards)
         if not 1 <= self.capacity_factor < np.inf:
             raise UserError(f"--capacity_factor: {self.capacity_factor} is not a finite number of 1 or more")
@@ -78,16 +80,21 @@ def check_shards(n_shards: int) -> None:
     """Check the number of shards.
 
     Raises:
-        UserError: it is not from 1 to :data:`MOST_SHARDS`.
+        UserError: the number is not from 1 to :data:`MOST_SHARDS`.
     """
     if not 1 <= n_shards <= MOST_SHARDS:
         raise UserError(f"--num_shards: {n_shards} is not from 1 to {MOST_SHARDS}")
 
 
 def capacity(n: int, n_shards: int, factor: float) -> int:
-    """Return how many of ``n`` objects fit in one of K shards: ``factor`` times n / K, rounded up.
+    """Return the largest number of objects in a shard: ``factor`` times the even share ``n / n_shards``, rounded up.
 
-    The factor counts as an exact decimal number, so that there are no rounding errors.
+    ``factor`` is taken as the decimal number that it is printed as, and the result is exact.
+
+    Args:
+        n: the number of objects to divide.
+        n_shards: the number of shards.
+        factor: 1 or more.
     """
     return ceil(Fraction(str(factor)) * n / n_shards)
 
@@ -96,7 +103,7 @@ class Partition(ABC):
     """Base class of partitions, which divide the training rows into K shards.
 
     The objects that are divided are rows, users or items. All rows of a user (or item) go to the same shard. To add a
-    partition, add a file here that is named like the class's ``name``.
+    partition, add a file here with a subclass; the file's name is the class's ``name``.
 
     Attributes:
         name: the value of ``--partition`` that selects the class.
@@ -125,13 +132,17 @@ class Partition(ABC):
 
     @abstractmethod
     def _divide(self, given: PartitionInput) -> np.ndarray:
-        """Return the shard of each row, int16 [N]; the input has been checked."""
+        """Return the shard of each row, int16 [N], for an input that has been checked."""
 
     def _check(self, given: PartitionInput, n: int) -> None:
-        """Check an input with ``n`` objects to divide.
+        """Check the input of the partition.
+
+        Args:
+            given: the input.
+            n: the number of rows, users or items to divide.
 
         Raises:
-            UserError: there are fewer than K objects, or embeddings are missing, not finite or too large.
+            UserError: ``n`` is smaller than the number of shards, or embeddings are missing, not finite or too large.
         """
         if given.n_shards > n:
             raise UserError(f"--num_shards: {given.n_shards} is more than the {n} {self.by}s in the training data")
@@ -142,10 +153,21 @@ class Partition(ABC):
             if vectors is None:
                 raise UserError(f"--partition {self.name} needs pretrained {whose} embeddings")
             if not (np.abs(vectors) <= _LARGEST).all():
-                raise UserError(f"--partition {self.name}: pretrained {whose} embeddings are not finite, or beyond 1e8")
+                raise UserError(
+                    f"--partition {self.name}: the pretrained {whose} embeddings contain NaN, infinity or an absolute "
+                    "value above 1e8"
+                )
 
     def _drawn(self, n: int, given: PartitionInput) -> np.ndarray:
-        """Return K distinct random indices below ``n``, int64 [K]: the objects at which the shards' anchors start."""
+        """Draw K distinct objects, at whose embeddings the shards' anchors (centres) start.
+
+        Args:
+            n: the number of objects.
+            given: the input, with the seed and the number of shards K.
+
+        Returns:
+            int64 [K], indices of the objects, below ``n``.
+        """
         return stream(given.seed, "partition", self.name).choice(n, given.n_shards, replace=False)
 
 
@@ -154,6 +176,9 @@ class EntityPartition(Partition):
 
     def of_entities(self, given: PartitionInput) -> np.ndarray:
         """Return the shard of each user (or item) id.
+
+        Args:
+            given: the rows, and the settings.
 
         Returns:
             int16 [n_users] or [n_items]; -1 for padding and for ids without rows.
@@ -169,7 +194,14 @@ class EntityPartition(Partition):
         return shards
 
     def assign(self, given: PartitionInput) -> np.ndarray:
-        """Return the shard of each row, int16 [N]; see :meth:`Partition.assign`."""
+        """Return the shard of each row, int16 [N].
+
+        Args:
+            given: the rows, and the settings.
+
+        Raises:
+            UserError: there are more shards than users or items with rows, or a needed input is missing.
+        """
         return self._divide(given)
 
     def _divide(self, given: PartitionInput) -> np.ndarray:
@@ -184,6 +216,6 @@ class EntityPartition(Partition):
         """Return the shard of each user (or item) that has rows, int16 [n].
 
         Args:
-            ids: int64 [n], ascending, the ids with rows.
+            ids: int64 [n], ascending, ids of the users (or items) with rows.
             given: the input, which has been checked.
         """

@@ -13,7 +13,12 @@ _ITERATIONS = 20
 
 
 def graph_capacity(n: int, n_shards: int) -> int:
-    """Return how many of ``n`` nodes fit in one of K shards: n / K + .005 (n - n / K), rounded up."""
+    """Return the largest number of nodes in a shard by GraphEraser's rule: n / K + .005 (n - n / K), rounded up.
+
+    Args:
+        n: the number of nodes to divide.
+        n_shards: the number of shards, K.
+    """
     even = Fraction(n, n_shards)
     return ceil(even + _SLACK * (n - even))
 
@@ -21,10 +26,11 @@ def graph_capacity(n: int, n_shards: int) -> int:
 class KMeansPartition(EntityPartition):
     """Groups users with similar embeddings, like ``ubp``, but with GraphEraser's shard capacity.
 
-    M. Chen et al., "Graph Unlearning", CCS 2022. A shard has at most n / K + .005 (n - n / K) of the n users. Its
-    anchor (centre) is the mean embedding of its users. There are at most 20 iterations, fewer if no anchor moves. The
-    paper divides a graph's nodes. Here only users are divided, since an item in a single shard would be missing from
-    all others. RecEraser's settings (capacity factor, iterations, anchor update) are ignored.
+    M. Chen et al., "Graph Unlearning", CCS 2022. A shard has at most n / K + .005 (n - n / K) of the n users, rounded
+    up, for K shards. Its anchor (centre) is the mean embedding of its users. There are at most 20 iterations, fewer if
+    no user changes the shard. The paper divides a graph's nodes. Here only users are divided, since an item in a single
+    shard would be missing from all others. RecEraser's settings (capacity factor, iterations, anchor update) are
+    ignored.
     """
 
     name = "bekm"

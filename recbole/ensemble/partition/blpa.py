@@ -13,7 +13,7 @@ from recbole.utils.keyed import bits, key
 
 _ITERATIONS = 100
 _WEIGHT = 2**32
-"""The weight of an item, which its rows share evenly. It is an integer, so that sums and ties are exact."""
+"""The weight of an item, which is divided evenly among its rows. It is an integer, so that sums and ties are exact."""
 
 
 class LabelPropagation(EntityPartition):
@@ -21,14 +21,14 @@ class LabelPropagation(EntityPartition):
 
     M. Chen et al., "Graph Unlearning", CCS 2022. The nodes start in random shards of equal size. In each iteration the
     target of a node is the shard that has most of its neighbours; ties are broken at random. Nodes move to their
-    targets in descending order of the number of neighbours there, or wait until the target has room. It ends when no
-    node moves, or after 100 iterations.
+    targets in descending order of the number of neighbours there. If the target is full, a node waits until there is
+    room. The algorithm ends when no node moves, or after 100 iterations.
 
     Here the nodes are users, since an item in a single shard would be missing from all others. The similarity of two
     users is the sum, over their common items, of one over the item's number of rows, and replaces the number of
-    neighbours. Summing over items first takes O(N K), and needs no edges between users, nearly all of which would come
-    from popular items. Users without common items stay in their shard (GraphEraser's code moves such nodes to shard 0).
-    Only users who move are processed one by one.
+    neighbours. Summing over items first takes O(N K) for N rows and K shards, and needs no edges between users, nearly
+    all of which would come from popular items. Users without common items stay in their shard (GraphEraser's code moves
+    such nodes to shard 0). Only users who move are processed one by one.
 
     If nearly all users have items in common, as in MovieLens, all users soon have the largest shard as target. It is
     full after a few moves, the others wait, and the result is close to the random start. RecEraser's capacity factor
@@ -69,7 +69,7 @@ class _Neighbours:
         place[ids] = np.arange(len(ids), dtype=np.int32)
         ones = np.ones(len(given.users), dtype=np.int64)
         self._rows = sparse.csr_array((ones, (place[given.users], given.items)), shape=(len(ids), given.n_items))
-        self._columns = self._rows.T  # shares the arrays
+        self._columns = self._rows.T  # a view: the arrays are not copied
         self._weight = _WEIGHT // np.maximum(np.bincount(given.items, minlength=given.n_items), 1)
         squares = sparse.csr_array((self._rows.data**2, self._rows.indices, self._rows.indptr), shape=self._rows.shape)
         self._own = squares @ self._weight
@@ -96,7 +96,7 @@ def _most(near: np.ndarray, shards: np.ndarray, state: torch.Tensor) -> np.ndarr
     Args:
         near: int64 [n, K], each user's similarity with each shard.
         shards: int16 [n], the users' current shards.
-        state: the random state, see :func:`~recbole.utils.keyed.bits`.
+        state: the key of the random numbers that break ties, see :func:`~recbole.utils.keyed.bits`.
     """
     wanted, most = near.argmax(axis=1).astype(np.int16), near.max(axis=1)
     several = np.flatnonzero((near == most[:, None]).sum(axis=1) > 1)
@@ -110,14 +110,14 @@ def _most(near: np.ndarray, shards: np.ndarray, state: torch.Tensor) -> np.ndarr
 def exchange(shards: np.ndarray, wanted: np.ndarray, moves: np.ndarray, limit: int) -> np.ndarray:
     """Move users to their target shards one after another, as far as there is room; return the shards, int16 [n].
 
-    If the target is full, a user waits in its queue. When a user leaves a shard, the first user in the queue of that
-    shard moves in. This makes room in the shard that this user left, and so on.
+    A user whose target is full waits in a queue for the target. When a user leaves a shard, the first user in the queue
+    for this shard moves in. This makes room in the shard from which the second user came, and so on.
 
     Args:
         shards: int16 [n], the users' current shards.
         wanted: int16 [n], the users' target shards.
         moves: int [m], indices of the users whose target is another shard, in the order in which they move.
-        limit: the capacity of a shard in users.
+        limit: the largest number of users in a shard.
     """
     now, to = shards.tolist(), wanted.tolist()
     sizes = np.bincount(shards, minlength=1 + max(to)).tolist()

@@ -1,10 +1,11 @@
 """Fills shards of limited size around anchors (one centre per shard): RecEraser's greedy algorithm, exact but faster.
 
 Algorithm 2 in C. Chen et al., "Recommendation Unlearning" (RecEraser), WWW 2022, sorts all K * N (shard, object) pairs
-by distance, and puts each object in the first shard that has room. :func:`fill` computes the same shards without
-sorting or storing the pairs. First each object goes to its nearest shard. A shard with too many objects would become
-full at the (distance, object) sort key of the last object that fits. The shard for which this key is smallest is
-closed, and its objects with larger keys go to their nearest open shards. This is repeated, at most K times.
+by distance, and puts each object in the first shard that has room. Objects are users, items or rows. :func:`fill`
+computes the same shards without sorting or storing the pairs. First each object goes to its nearest shard. If a shard
+has too many objects, only the nearest of them fit, where equal distances are ordered by the objects' indices. Among the
+shards with too many objects, the one is closed whose last fitting object has the smallest (distance, index). The
+objects that do not fit go to their nearest shards that are still open. This is repeated, at most K times.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,14 +15,14 @@ import numpy as np
 
 Some = TypeVar("Some", slice, np.ndarray)
 Distances = Callable[[slice | np.ndarray], Callable[[int], np.ndarray]]
-"""Maps objects (a slice, or indices int32 [n]) to a function that maps a shard to their distances, float32 [n]."""
+"""Maps objects (a slice, or indices int32 [n]) to a function from a shard's number to distances, float32 [n]."""
 
 Moment = tuple[float, int]
-"""The sort key of a (shard, object) pair: the distance, then the object's index."""
+"""The sort key of an object in its shard: the distance from the shard's anchor, then the object's index."""
 
-_NEVER: Moment = (np.inf, 2**31)  # sorts after every object at any distance
+_NEVER: Moment = (np.inf, 2**31)  # larger than the sort key of any object
 _AT_ONCE = 2**14
-"""The number of objects whose distances are computed at once; some arrays of this size fit in a processor's cache."""
+"""The number of objects whose distances are computed at once. Some arrays of this size fit in a processor's cache."""
 
 _ROWS_COUNTED_AT_ONCE = 2**22
 _VECTORS_AT_ONCE = 2**12
@@ -30,19 +31,19 @@ CHANGED_AT_LEAST = 0.001
 
 
 def pieces(n: int, at_once: int) -> Iterator[slice]:
-    """Yield successive slices of at most ``at_once`` indices that together cover range(n)."""
+    """Yield successive slices of at most ``at_once`` indices that together cover ``range(n)``."""
     return (slice(start, min(start + at_once, n)) for start in range(0, n, at_once))
 
 
 def fill(distances: Distances, n: int, limits: Sequence[int]) -> np.ndarray:
     """Assign objects to shards greedily, in ascending order of (distance, object, shard) over all pairs.
 
-    Each object goes to the first shard in this order that has room.
+    Each object goes to the shard of its first pair in this order whose shard has room.
 
     Args:
         distances: the distances; negative and infinite ones are allowed, NaN is not.
         n: the number of objects.
-        limits: the capacity of each shard in objects, at least 1; together at least n.
+        limits: the largest number of objects in each shard, at least 1; together at least n.
 
     Returns:
         int16 [n], the shard of each object.
@@ -73,10 +74,12 @@ def fill(distances: Distances, n: int, limits: Sequence[int]) -> np.ndarray:
 
 
 def _nearest(distance: Callable[[int], np.ndarray], is_open: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return each object's distance from the nearest open shard, float32 [n], and that shard, int16 [n].
+    """Return each object's distance from the nearest open shard, float32 [n], and the number of this shard, int16 [n].
+
+    A shard is open until it is full. Its distance is that of its anchor.
 
     Args:
-        distance: maps a shard to the objects' distances from it, float32 [n].
+        distance: maps a shard's number to the objects' distances from its anchor, float32 [n].
         is_open: numbers of the open shards, ascending; in a tie the first is taken.
     """
     least = distance(is_open[0])
@@ -89,7 +92,14 @@ def _nearest(distance: Callable[[int], np.ndarray], is_open: Sequence[int]) -> t
 
 
 def _grouped(shards: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each shard that occurs, with the indices at which it occurs, int32, ascending."""
+    """Group the positions of an array by value.
+
+    Args:
+        shards: int16, shard numbers.
+
+    Yields:
+        Each shard number that occurs, ascending, with its positions in ``shards``, int32, ascending.
+    """
     order = shards.argsort(kind="stable").astype(np.int32)  # int16 sorts in linear time
     sizes = np.bincount(shards)
     ends = sizes.cumsum()
@@ -97,12 +107,14 @@ def _grouped(shards: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _full_at(members: np.ndarray, nearest: np.ndarray, limit: int) -> Moment:
-    """Return the sort key of the last object that fits in a shard, or ``_NEVER`` if all of its objects fit.
+    """Return the sort key (distance, index) of the last object that fits in a shard; ``_NEVER`` if all objects fit.
+
+    Objects enter the shard in ascending order of their distance from its anchor; equal distances are ordered by index.
 
     Args:
         members: int32, indices of the shard's objects.
-        nearest: float32 [n], each object's distance from its shard.
-        limit: the shard's capacity.
+        nearest: float32 [n], the distance of each of all n objects from the anchor of its shard.
+        limit: the largest number of objects in the shard.
     """
     if len(members) <= limit:
         return _NEVER
@@ -114,7 +126,13 @@ def _full_at(members: np.ndarray, nearest: np.ndarray, limit: int) -> Moment:
 
 
 def _later(members: np.ndarray, nearest: np.ndarray, moment: Moment) -> np.ndarray:
-    """Return which of a shard's objects (int32 indices) have a larger sort key than ``moment``."""
+    """Return the objects of a shard whose sort key (distance, index) is larger than a given one; int32 indices.
+
+    Args:
+        members: int32, indices of the shard's objects.
+        nearest: float32 [n], the distance of each of all n objects from the anchor of its shard.
+        moment: the given sort key.
+    """
     distance = nearest[members]
     last, member = np.float32(moment[0]), moment[1]
     return members[(distance > last) | ((distance == last) & (members > member))]
@@ -126,7 +144,8 @@ class Anchors:
     Args:
         vectors: embeddings, float32 [m, d].
         first: indices of the embeddings at which the anchors start, int [K].
-        scalar: whether anchors move by "scalar_compat"; see ``PartitionInput.anchor_update``.
+        scalar: True if :meth:`move` sets all components of an anchor to one number, the mean over all components of the
+            objects' embeddings, as RecEraser's released code does.
 
     Attributes:
         places: the anchors, float32 [K, d].
@@ -137,7 +156,10 @@ class Anchors:
         self.places = vectors[first].astype(np.float32)
 
     def distances(self) -> np.ndarray:
-        """Return squared Euclidean distances from anchors to embeddings, float32 [K, m]; exactly 0 for equal ones."""
+        """Return squared Euclidean distances from anchors to embeddings, float32 [K, m].
+
+        The distance between equal points is exactly 0.
+        """
         table = np.empty((len(self.places), len(self._vectors)), dtype=np.float32)
         for part in pieces(len(self._vectors), _VECTORS_AT_ONCE):
             for shard, place in enumerate(self.places):
@@ -163,7 +185,14 @@ class Anchors:
 
 
 def _counts(owners: np.ndarray, shards: np.ndarray, m: int, n_shards: int) -> np.ndarray:
-    """Return the number of objects that each of ``m`` owners has in each shard, float64 [m, K]."""
+    """Return the number of objects that each embedding has in each shard, float64 [m, K].
+
+    Args:
+        owners: int [n], the index of each object's embedding.
+        shards: int16 [n], the shard of each object.
+        m: the number of embeddings.
+        n_shards: the number of shards, K.
+    """
     counts = np.zeros(m * n_shards)
     for part in pieces(len(owners), max(_ROWS_COUNTED_AT_ONCE, len(counts))):
         counts += np.bincount(owners[part].astype(np.int64) * n_shards + shards[part], minlength=len(counts))
@@ -171,10 +200,11 @@ def _counts(owners: np.ndarray, shards: np.ndarray, m: int, n_shards: int) -> np
 
 
 def settle(step: Callable[[], np.ndarray], iterations: int, least: float = CHANGED_AT_LEAST) -> np.ndarray:
-    """Repeat a step until few objects change their shard; return the last step's shards, int16 [n].
+    """Repeat a step until few objects change their shard; return the shards of the last step, int16 [n].
 
     Args:
-        step: returns the objects' shards for the current anchors, int16 [n], and moves the anchors.
+        step: computes the shards of all objects for the current anchors, moves the anchors, and returns the shards,
+            int16 [n].
         iterations: the largest number of steps.
         least: the steps end when less than this fraction of the objects changes its shard, or none does.
     """
@@ -190,12 +220,12 @@ def settle(step: Callable[[], np.ndarray], iterations: int, least: float = CHANG
 def around_anchors(
     anchors: Anchors, ids: np.ndarray, limit: int, iterations: int, least: float = CHANGED_AT_LEAST
 ) -> np.ndarray:
-    """Alternate between filling shards around anchors and moving the anchors; return the shards, int16 [n].
+    """Alternate between filling shards around anchors and moving the anchors; return the objects' shards, int16 [n].
 
     Args:
         anchors: the anchors at their start; they are moved in place.
         ids: int [n], the index of each object's embedding.
-        limit: the capacity of each shard in objects.
+        limit: the largest number of objects in each shard.
         iterations: the largest number of iterations.
         least: the iterations end when less than this fraction of the objects changes its shard, or none does.
     """
@@ -210,7 +240,15 @@ def around_anchors(
 
 
 def by_table(table: np.ndarray, ids: np.ndarray) -> Distances:
-    """Return distances that are looked up in a table, float32 [K, m]; object j has the column ``ids[j]`` (int [n])."""
+    """Return the distances of objects from the shards' anchors, looked up in a table.
+
+    Args:
+        table: float32 [K, m], the distance of each shard's anchor from each embedding.
+        ids: int [n], the index of each object's embedding.
+
+    Returns:
+        A function of objects and shards, see :data:`Distances`.
+    """
 
     def of(some: slice | np.ndarray) -> Callable[[int], np.ndarray]:
         at = ids[some].astype(np.intp)

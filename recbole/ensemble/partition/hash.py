@@ -1,4 +1,4 @@
-"""Shards by a keyed hash of the user's token: a user's shard does not depend on any interaction."""
+"""Divides users into shards by a keyed hash of the user's token: a user's shard does not depend on any interaction."""
 
 from collections.abc import Sequence
 
@@ -14,6 +14,11 @@ from recbole.utils.keyed import integers, key
 
 def shards_of_tokens(tokens: Sequence[str | None], n_shards: int, seed: int) -> np.ndarray:
     """Return the shard of each token, int16 [n], by a hash of seed and token; -1 for a token that is None.
+
+    Args:
+        tokens: raw tokens of users.
+        n_shards: the number of shards.
+        seed: the key of the hash.
 
     Raises:
         UserError: the number of shards is not from 1 to 32767.

@@ -11,11 +11,12 @@ from recbole.ensemble.partition.greedy import Anchors, Distances, by_table, fill
 class InteractionPartition(Partition):
     """Groups rows (interactions) with similar user embeddings and similar item embeddings.
 
-    A shard's anchor is a user embedding and an item embedding, which start as those of a random row. The distance of a
-    row from an anchor is the product of the squared distances of its user and of its item. It is computed from one
-    entry in each of two small tables, [K, n_users] and [K, n_items]. An anchor moves to the means over the shard's
-    rows, computed from the number of rows that each user (and item) has in the shard. So no array has as many entries
-    as rows times shards.
+    C. Chen et al., "Recommendation Unlearning" (RecEraser), WWW 2022. A shard's anchor (its centre) is a pair of a user
+    embedding and an item embedding, which start as those of a random row. The distance of a row from an anchor is the
+    product of two squared distances: that of the row's user from the user embedding, and that of the row's item from
+    the item embedding. Both are looked up in small tables, [K, n_users] and [K, n_items]. An anchor moves to the means
+    over the shard's rows, computed from the number of rows that each user (and item) has in the shard. No array
+    therefore has as many entries as rows times shards.
     """
 
     name = "inbp"
@@ -41,7 +42,14 @@ class InteractionPartition(Partition):
 
 
 def _product(left: Distances, right: Distances) -> Distances:
-    """Return the distances that are the products of two given distances, for the same objects and shards."""
+    """Multiply two kinds of distances.
+
+    Args:
+        left, right: the factors, for the same objects and shards.
+
+    Returns:
+        The products, in the same form.
+    """
 
     def of(some: slice | np.ndarray) -> Callable[[int], np.ndarray]:
         one, other = left(some), right(some)

@@ -11,7 +11,7 @@ _SMOOTHNESS = 0.02
 
 _SWEEPS = 300
 _OFF_BY = 1e-3
-"""Sinkhorn iterations end when each shard's load differs from the even load by less than this fraction of it."""
+"""Sinkhorn iterations end when no shard's total share of the users differs from n / K by this fraction or more."""
 
 _USERS_AT_ONCE = 2**13
 
@@ -20,14 +20,15 @@ class TransportPartition(EntityPartition):
     """Groups users with similar embeddings in shards with equal numbers of users, by optimal transport.
 
     Y. Li et al., "UltraRE", NeurIPS 2023. The first centroids are the embeddings of K random users. Users are assigned
-    to shards by the transport plan with the least total squared distance, in which users have equal weights and shards
-    equal loads. Then each centroid moves to the mean of its users. This is repeated until no user changes the shard, at
-    most ten times.
+    to shards by a transport plan, which says what share of each user goes to each shard. It is the plan with the least
+    total squared distance between users and centroids among those in which all shards receive the same total share.
+    Then each centroid moves to the mean of its users. This is repeated until no user changes the shard, at most ten
+    times.
 
-    The paper computes the plan with a solver; here it is computed by Sinkhorn iterations, with an entropy weight of a
-    fiftieth of the mean cost. Each user goes to the shard with the user's largest share in the plan. If that shard
-    already has n / K users (rounded up), the user goes to the one with the next largest share. Users with larger shares
-    are assigned first. RecEraser's settings (capacity factor, iterations, anchor update) are ignored.
+    The paper computes the plan with a solver; here it is computed by Sinkhorn iterations, with an entropy term whose
+    weight is a fiftieth of the mean cost. Each user goes to the shard with the user's largest share in the plan. If
+    that shard already has n / K users (rounded up), the user goes to the one with the next largest share. Users with
+    larger shares are assigned first. RecEraser's settings (capacity factor, iterations, anchor update) are ignored.
     """
 
     name = "ot"
@@ -54,15 +55,20 @@ class TransportPartition(EntityPartition):
 
 
 def smoothness_of(cost: np.ndarray) -> float:
-    """Return the weight of the entropy term for a table of costs, float32 [K, n]; 1 if all costs are 0."""
+    """Return the weight of the entropy term: ``_SMOOTHNESS`` times the mean cost, or 1 if all costs are 0.
+
+    Args:
+        cost: float32 [K, n], the cost (squared distance) of each user in each shard.
+    """
     return _SMOOTHNESS * float(cost.mean(dtype=np.float64)) or 1.0
 
 
 def prices(cost: np.ndarray, smoothness: float, start: np.ndarray) -> np.ndarray:
-    """Compute one price per shard, float64 [K], such that all shards have equal loads.
+    """Compute one price per shard, float64 [K], such that all shards receive the same total share of the users.
 
-    The prices are the shards' dual potentials in optimal transport with an entropy term, computed by Sinkhorn
-    iterations in the log domain. The users' potentials follow from them and are not stored.
+    A shard's price is added to its costs, so that an overloaded shard becomes less attractive. The prices are the
+    shards' dual potentials in optimal transport with an entropy term, computed by Sinkhorn iterations in the log
+    domain. The users' potentials follow from them and are not stored.
 
     Args:
         cost: float32 [K, n], the cost (squared distance) of each user in each shard.
@@ -82,12 +88,12 @@ def prices(cost: np.ndarray, smoothness: float, start: np.ndarray) -> np.ndarray
 
 
 def unlikeliness(cost: np.ndarray, smoothness: float, price: np.ndarray) -> np.ndarray:
-    """Return minus the logarithm of the share of each user's weight that goes to each shard, float32 [K, n].
+    """Return minus the logarithm of the share of each user that goes to each shard, float32 [K, n].
 
-    A user's shares sum to 1; the transport plan is the shares times the user's weight 1 / n.
+    A user's shares are the softmax over shards of ``-(cost + price) / smoothness``; they sum to 1.
 
     Args:
-        cost: float32 [K, n], the cost of each user in each shard.
+        cost: float32 [K, n], the cost (squared distance) of each user in each shard.
         smoothness: the weight of the entropy term, in units of the cost.
         price: float64 [K], the price of each shard, which is added to its costs.
     """

@@ -10,7 +10,7 @@ class RandomPartition(Partition):
     """Assigns rows to shards at random, such that the shards' sizes differ by at most one row.
 
     The assignment depends on the seed and on the number of rows, but not on their contents. The number includes rows
-    that are forgotten later; this is the only trace that they leave in the partition.
+    that are forgotten later; no other trace of these rows remains in the partition.
     """
 
     name = "random"

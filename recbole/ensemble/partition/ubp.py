@@ -11,8 +11,10 @@ from recbole.ensemble.partition.greedy import Anchors, around_anchors
 class UserPartition(EntityPartition):
     """Groups users with similar embeddings, in shards with similar numbers of users.
 
-    C. Chen et al., "Recommendation Unlearning" (RecEraser), WWW 2022. Shards are balanced in users, not in rows: a
-    shard with many active users may have several times as many rows as another.
+    C. Chen et al., "Recommendation Unlearning" (RecEraser), WWW 2022. Each user goes to the shard with the nearest
+    anchor (centre) that has room; then the anchors move to their users, and so on
+    (:mod:`recbole.ensemble.partition.greedy`). Shards are balanced in users, not in rows: a shard with many active
+    users may have several times as many rows as another.
     """
 
     name = "ubp"

@@ -1,4 +1,4 @@
-"""Adversarial training: trains a new model against an adversary that infers the users' attribute."""
+"""Adversarial training: trains a new model against an adversary that infers a user attribute, such as gender."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,13 +29,16 @@ class AdvHyper(ViewHyper):
 
 
 class Adv(InTrainingAlgorithm):
-    """Reference: training from scratch against an adversary, whose gradient is reversed in the user embeddings.
+    """Reference method, not unlearning: trains a new model whose user embeddings hide an attribute from an adversary.
 
-    Gradient reversal is from Y. Ganin, V. Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", ICML 2015.
-    The sizes are those in the program of Y. Li et al., "Making Users Indistinguishable", MM 2023: a perceptron with one
-    hidden layer infers the attribute from the embeddings of each batch's users, and is trained by the same optimiser as
-    the model. There is one perceptron for each attribute and each protected matrix of user embeddings (view), with one
-    output per group.
+    The model from before the request is discarded. The adversary learns to infer the attribute from the embeddings,
+    while the reversed gradient of its loss trains the embeddings to prevent it. Gradient reversal is from Y. Ganin, V.
+    Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", ICML 2015. The sizes are those in the program of Y.
+    Li et al., "Making Users Indistinguishable", MM 2023: a perceptron with one hidden layer infers the attribute from
+    the embeddings of each batch's users, and is trained by the same optimiser as the model. There is one perceptron for
+    each attribute and each matrix of user embeddings that is to be protected (for example the embedding table, and the
+    embeddings after graph propagation). A perceptron has one output per group, which is the set of all users with the
+    same value of the attribute.
 
     The attribute is hidden from this adversary only: an attacker trained afterwards may infer it better than before.
     """
@@ -45,18 +48,29 @@ class Adv(InTrainingAlgorithm):
     hyper: AdvHyper
 
     def penalty(self, model: GeneralRecommender, views: Mapping[str, UserView], labels: Labelled) -> Penalty:
-        """Return the module that computes the adversaries' loss."""
+        """Return the module that computes the adversaries' loss, which is added to the training loss.
+
+        Args:
+            model: the new model, before training.
+            views: name to matrix of user embeddings, for the matrices that must not reveal the attribute.
+            labels: attribute name to the group number of each user, int64 [n_users]; -1 for users whose attribute is
+                not to be hidden.
+        """
         return Adversaries(model, views, labels, self.hyper)
 
 
 class Adversaries(Penalty):
-    """The penalty of :class:`Adv`: the adversaries and their loss.
+    """The adversaries of :class:`Adv`, a module that maps a training batch to their loss.
 
     Args:
         model: the model to train.
-        views: its protected matrices of user embeddings, name to view.
-        labels: attribute name to each user's group, int64 [n_users]; -1 for users who are not protected.
-        hyper: the hyper-parameters.
+        views: name to matrix of user embeddings, for the matrices that must not reveal the attribute.
+        labels: attribute name to the group number of each user, int64 [n_users]; -1 for users whose attribute is not to
+            be hidden.
+        hyper: the weight of the loss, and the factor of the reversed gradient.
+
+    Attributes:
+        readers: the perceptrons, under the names ``<attribute>/<name of the matrix>``.
     """
 
     def __init__(
@@ -73,9 +87,14 @@ class Adversaries(Penalty):
         })  # fmt: skip
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
-        """Return the adversaries' weighted cross-entropy for the batch's protected users, a scalar tensor.
+        """Return ``adv_weight`` times the sum of the adversaries' cross-entropies, a scalar tensor.
 
-        It is summed over adversaries. Its gradient is reversed in the model's parameters, but not in the adversaries'.
+        Each cross-entropy is the mean over the batch's protected users; it is 0 for a batch without any. Its gradient
+        has its usual sign in the adversaries' parameters. In the model's parameters it is multiplied by
+        ``-adv_reversal``.
+
+        Args:
+            interaction: a training batch, of which only the user ids are read.
         """
         user = interaction[self.user_field]
         total = torch.zeros((), device=user.device)
@@ -90,7 +109,7 @@ class Adversaries(Penalty):
 
 
 class _Reversed(torch.autograd.Function):
-    """The identity function with a reversed gradient: backward multiplies it by ``-factor``."""
+    """Returns its input unchanged; the backward pass multiplies the gradient by ``-factor``."""
 
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor, factor: float) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""CEU (certified edge unlearning): influence-function steps, with noise on releases that certifies them."""
+"""CEU (certified edge unlearning): influence-function steps, and noise on the saved models that certifies them."""
 
 import math
 from collections.abc import Mapping
@@ -37,13 +37,16 @@ class CeuHyper(InfluenceHyper):
 
 @dataclass(frozen=True)
 class LastSystem:
-    """The examples of the last request's Hessian, from which its products can be computed again.
+    """The training examples from which the last request's Hessian was computed, kept to compute its products again.
 
     Attributes:
         n: number of training examples that were retained.
-        sample: ``(batches, weights)`` of the examples in the Hessian, which represent all retained ones.
-        moving: batches that look up the rows that could change; ``None`` for all rows that are read.
-        complete: whether all examples were included, without sampling.
+        sample: ``(batches, weights)``: batches of training examples, and a factor for each batch's summed loss. ``H``
+            is the Hessian of the weighted sum, and stands for that of all retained examples.
+        moving: batches whose ids select the table rows that the step could change. ``None``: all rows that ``sample``
+            reads.
+        complete: whether the request's linear system was computed from all retained and all affected examples; False if
+            examples were sampled.
     """
 
     n: int
@@ -52,7 +55,10 @@ class LastSystem:
     complete: bool
 
     def as_plain(self) -> dict[str, Any]:
-        """Return the fields as a dictionary of lists, numbers and tensors, to be saved in a snapshot."""
+        """Return the fields as a dictionary of lists, numbers and tensors.
+
+        The dictionary is stored in snapshots, from which an interrupted run continues.
+        """
         batches, weights = self.sample
         moving = None if self.moving is None else [batch.interaction for batch in self.moving]
         return {
@@ -62,13 +68,15 @@ class LastSystem:
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> "LastSystem":
-        """Return the object for a dictionary that :meth:`as_plain` returned."""
+        """Create an object from a dictionary that :meth:`as_plain` returned."""
         batches, moving = [Interaction(columns) for columns in plain["batches"]], plain["moving"]
         rows = None if moving is None else [Interaction(columns) for columns in moving]
         return cls(plain["n"], (batches, plain["weights"]), rows, plain["complete"])
 
     def system(self, model: AbstractRecommender, names: tuple[str, ...]) -> System:
-        """Return a linear system with this Hessian at the model's current parameters, without a right-hand side.
+        """Return a linear system with this Hessian, taken at the model's current parameters.
+
+        Only its matrix-vector products may be used: its right-hand side is not computed.
 
         Args:
             model: the model.
@@ -79,25 +87,31 @@ class LastSystem:
 
 
 class Ceu(CertifiedAlgorithm):
-    """An influence-function step; releases get the noise that a random linear term in the objective would cause.
+    """Certified unlearning: one Newton step per request, and noise on the saved models that hides the step's error.
 
     K. Wu, J. Shen, Y. Ning, T. Wang, W. H. Wang, "Certified Edge Unlearning for Graph Neural Networks", KDD 2023
-    (equation numbers not checked). In the paper the parameters ``t`` minimise ``L(t) + n lambda / 2 |t|^2 + b . t``
-    with ``b`` drawn from ``N(0, sigma^2 I)``. Unlearning is ``t <- t + (H / n + lambda I)^-1 (g_old - g_new) / n``. If
-    the objective is strongly convex, ``b`` hides the gradient that is left after the step, of norm ``r``: the result is
-    (epsilon, delta) indistinguishable from retraining with ``delta = 1.5 exp(-(sigma epsilon / r)^2 / 2)``, as in C.
-    Guo, T. Goldstein, A. Hannun, L. van der Maaten, "Certified Data Removal from Machine Learning Models", ICML 2020.
+    (equation numbers not checked). In the paper the parameters ``t`` minimise ``L(t) + n lambda / 2 |t|^2 + b . t``,
+    where ``L`` is the summed loss of ``n`` training examples, and ``b`` is drawn from ``N(0, sigma^2 I)``. Unlearning
+    is the step ``t <- t + (H / n + lambda I)^-1 (g_old - g_new) / n``, where ``H`` is the Hessian of ``L``, and
+    ``g_old`` and ``g_new`` are the gradients of the affected examples' losses before and after forgetting. If the
+    objective is strongly convex, ``b`` hides the gradient that is left after the step, of norm ``r``. The result is
+    then (epsilon, delta) indistinguishable from retraining with ``delta = 1.5 exp(-(sigma epsilon / r)^2 / 2)``, as in
+    C. Guo, T. Goldstein, A. Hannun, L. van der Maaten, "Certified Data Removal from Machine Learning Models", ICML
+    2020.
 
-    Recommenders are not trained with such a random term, so it is added at each release: to first order ``b`` moves the
-    minimum by ``-(H / n + lambda I)^-1 b / n``, with the Hessian of the last request. This is exact for quadratic
-    objectives. Rows that this Hessian does not include move by ``-b / (n lambda)``. ``r`` is measured and summed over
-    the requests since the base model; the papers bound it by Lipschitz constants, which are unknown here.
+    Recommenders are not trained with such a random term. Its effect is therefore added as noise to the copy of the
+    model that is saved at each checkpoint of the run (a release): to first order ``b`` moves the minimum by ``-(H / n +
+    lambda I)^-1 b / n``, with the Hessian of the last request. This is exact for quadratic objectives. Table rows that
+    this Hessian does not include move by ``-b / (n lambda)``. The norm ``r`` is measured, and summed over all requests
+    so far; the papers bound it by Lipschitz constants, which are unknown here.
 
-    Differences from ERASE: the step has the paper's sign, and is divided by the number of training examples, not by
-    that of the forgotten ones; lambda is added once; the noise is placed and scaled as the certificate requires; and it
-    is added to the released copies, not to the model from which the next request starts.
+    Differences from ERASE's program: the step has the paper's sign, and is divided by the number of training examples,
+    not by that of the forgotten ones; lambda is added once; the noise has the place and the size that the certificate
+    requires; and it is added to the saved copies, not to the model from which the next request starts.
 
-    The inherited ``error`` is the sum of the gradient norms ``r``.
+    Attributes:
+        error: sum of the norms ``r`` over all requests so far.
+        last: the examples of the last request's Hessian; ``None`` before the first request.
     """
 
     name = "ceu"
@@ -110,16 +124,28 @@ class Ceu(CertifiedAlgorithm):
 
     @property
     def epsilon(self) -> float:
-        """Epsilon of the (epsilon, delta) guarantee of one release."""
+        """Epsilon of the (epsilon, delta) guarantee of one saved model."""
         return self.hyper.ceu_epsilon
 
     def scope(self, case: Case) -> Scope:
-        """Return the limits on examples and negatives for a case's linear system."""
+        """Return the limits on graph distance, training examples and negatives for the linear system of some requests.
+
+        Args:
+            case: the requests that are answered together.
+        """
         hyper = self.hyper
         return Scope(hyper.ceu_k_hops, hyper.ceu_hessian_samples, hyper.ceu_hessian_samples, hyper.influence_negatives)
 
     def step(self, case: Case, system: System) -> Step:
-        """Return the damped Newton step, without noise, and add the remaining gradient norm to the sum ``error``."""
+        """Compute the damped Newton step, without noise, and add the norm of the gradient that it leaves to ``error``.
+
+        Args:
+            case: the requests that are answered together.
+            system: their linear system.
+
+        Raises:
+            NotApplied: the time is up, or a value is not finite.
+        """
         hyper, right = self.hyper, system.difference
         x, work = self.newton(case, system, right, hyper.ceu_lambda, hyper.ceu_cg_iterations)
         residual = self.measured(case, system, x, right, hyper.ceu_lambda)
@@ -129,35 +155,39 @@ class Ceu(CertifiedAlgorithm):
         return Step(system.subspace, x, work)
 
     def memory(self) -> dict[str, Any]:
-        """Return the guarantee's state and ``last``, the examples of the last request's Hessian, for a snapshot."""
+        """Return the state of the guarantee, and ``last``, to be stored in a snapshot of the run."""
         return super().memory() | {"last": None if self.last is None else self.last.as_plain()}
 
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Restore the state of a snapshot, including that of the guarantee and the last request's Hessian.
+        """Restore the state that is stored in a snapshot of an interrupted run.
 
         Args:
             state_dict: the model's parameters and buffers.
-            forgotten: bool [rows of the log], True for rows that were forgotten when the snapshot was taken.
-            memory: what :meth:`memory` returned; ``None`` if there is none.
+            forgotten: bool [rows of the log], True for interactions that were forgotten when the snapshot was taken.
+            memory: what :meth:`memory` returned for the snapshot; ``None`` if there is none.
         """
         super().restore(state_dict, forgotten, memory)
         last = (memory or {}).get("last")
         self.last = None if last is None else LastSystem.of_plain(last)
 
     def noise(self, checkpoint: int) -> tuple[torch.Tensor | None, dict[str, Any]]:
-        """Return the noise of a release, and entries of its certificate.
+        """Draw the noise for the model that is saved at a checkpoint, and compute figures for its certificate.
 
-        The noise is how far a random linear term of the objective moves the minimum, to first order.
+        The noise is how far a random linear term of the objective moves the minimum, to first order. It is the solution
+        of a linear system, which conjugate gradients solve to a relative residual of 0.001, in at most
+        ``ceu_cg_iterations`` iterations. If the Hessian is not positive definite, its damping is raised, and the
+        guarantee counts as broken.
 
-        Its linear system is solved to a relative residual of 0.001, in at most ``ceu_cg_iterations`` iterations. The
-        damping is raised if the curvature is not positive.
+        Args:
+            checkpoint: number of the checkpoint, from 0; the random numbers depend on it.
 
         Returns:
-            The noise, a flat vector over all parameters, or ``None`` for no noise; and a dictionary with ``delta``,
-            ``sigma`` and ``gradient_residual``. With noise it also has ``noise_products`` (number of matrix-vector
-            products) and ``noise_residual`` (relative residual).
+            The noise, a flat vector over all parameters, and a dictionary. The noise is ``None`` if no request has been
+            answered, sigma is 0, or the curvature is not finite. The dictionary has ``delta`` (1 guarantees nothing),
+            ``sigma`` and ``gradient_residual`` (``error``). With noise it also has ``noise_products`` (number of
+            matrix-vector products) and ``noise_residual`` (relative residual of the linear system).
         """
         hyper, entries = self.hyper, {"delta": 0.0, "sigma": self.hyper.ceu_sigma, "gradient_residual": self.error}
         if self.error:

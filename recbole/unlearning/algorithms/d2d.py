@@ -10,7 +10,7 @@ from recbole.unlearning.mmd import mmd, mmd_estimate
 from recbole.unlearning.protection import ProtectionAlgorithm
 
 ALL_PAIRS = 10_000
-"""Largest number of users in two groups together for which each step computes every pair."""
+"""Largest number of users in two groups together for which a step compares all pairs of users, not a sample."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,15 @@ class D2dHyper(ProtectHyper):
 
 
 class D2d(ProtectionAlgorithm):
-    """Gives the embeddings of all user groups one distribution, by their maximum mean discrepancy, after training.
+    """Attribute unlearning after training: gives the user embeddings of all groups the same distribution.
 
-    Y. Li et al., "Making Users Indistinguishable: Attribute-wise Unlearning in Recommender Systems", MM 2023 (equation
-    numbers not checked). The objective is the sum, over all groups but the first, of the squared maximum mean
-    discrepancy from the first group, with the five Gaussian kernels and the bandwidth of the authors' program
-    (:mod:`recbole.unlearning.mmd`). A step computes all pairs in O(users^2 d) time. If two groups have more than 10,000
-    users together, ``d2d_block`` users, drawn again in each step, are compared with all users of both groups. This
-    estimate is unbiased, and takes O(users x block x d). Memory is O(users x d).
+    A group is the set of all users with the same value of the attribute, such as gender. Y. Li et al., "Making Users
+    Indistinguishable: Attribute-wise Unlearning in Recommender Systems", MM 2023 (equation numbers not checked). The
+    objective to minimise is the sum, over all groups but the first, of the squared maximum mean discrepancy between the
+    group and the first group, with the five Gaussian kernels and the bandwidth of the authors' program
+    (:mod:`recbole.unlearning.mmd`). A step compares all pairs of users in O(users^2 d) time. If two groups have more
+    than 10,000 users together, ``d2d_block`` users, drawn again in each step, are compared with all users of both
+    groups. This estimate is unbiased, and takes O(users x block x d) time. Memory is O(users x d).
 
     An attacker who is trained on some protected users and tested on others may be right less often than by chance. If
     the groups have equal means over all users, a difference between them in one half of the users has the opposite sign
@@ -44,9 +45,16 @@ class D2d(ProtectionAlgorithm):
     def objective(
         self, view: str, vectors: torch.Tensor, groups: Sequence[torch.Tensor], at: tuple[int, int]
     ) -> tuple[float, torch.Tensor]:
-        """Return the sum of the squared discrepancies, and its gradient in ``vectors``, float [n_users, d].
+        """Return the sum of the squared discrepancies between the first group and each other group, and its gradient.
 
-        See :meth:`ProtectionAlgorithm.objective <recbole.unlearning.protection.ProtectionAlgorithm.objective>`.
+        Args:
+            view: name of the matrix of user embeddings, such as ``table``.
+            vectors: float [n_users, d], these embeddings, without an autograd graph.
+            groups: int64 user ids of the protected users in each group; two groups or more, none empty.
+            at: the request's index and the number of the optimiser step, both from 0, which seed the sampling of users.
+
+        Returns:
+            The value to minimise, and its gradient with respect to ``vectors``, float [n_users, d].
         """
         first, gradient, total = groups[0], torch.zeros_like(vectors), 0.0
         for number, other in enumerate(groups[1:], start=1):
@@ -65,13 +73,14 @@ class D2d(ProtectionAlgorithm):
         """Draw the users of two groups who are compared with all users, in proportion to the groups' sizes.
 
         Args:
-            sizes: sizes of the two groups.
-            at: the request's index and the step's number.
-            view: name of the view.
-            number: number of the second group.
+            sizes: the sizes of the two groups.
+            at: the request's index and the number of the optimiser step, which seed the draw.
+            view: name of the matrix of user embeddings, which seeds the draw.
+            number: number of the second group, which seeds the draw.
 
         Returns:
-            Two int64 tensors, for the first and the second group, of row indices in the groups' concatenation.
+            For each of the two groups an int64 tensor: positions of its drawn users in the concatenation of both
+            groups.
         """
         generator = self.bench.stream(at[0], "d2d", view, number, at[1])
         share = min(self.hyper.d2d_block / sum(sizes), 1.0)

@@ -16,15 +16,15 @@ from recbole.utils.deadline import Deadline
 
 
 class Exact(UnlearningAlgorithm):
-    """Updates a model that is computed from the data in closed form to what it would be without the forgotten rows.
+    """Exact deletion: recomputes or updates a closed-form model to what it would be without the forgotten interactions.
 
     It applies to models that implement :meth:`~recbole.model.abstract_recommender.AbstractRecommender.learned`.
     Popularity and frequencies are counted again, ItemKNN's neighbourhoods are computed again where a count changed, and
     EASE's inverse gets a low-rank update by the Woodbury identity. Apart from rounding, nothing remains of the
-    forgotten rows, at a fraction of the cost of fitting.
+    forgotten interactions, at a fraction of the cost of fitting the model again.
 
-    An array that is updated rather than counted again, such as EASE's inverse with ``n_items``^2 numbers, is stored in
-    every checkpoint and every snapshot of the run. An interrupted run therefore ends with bit-identical results.
+    An array that is updated instead of counted again, such as EASE's inverse with ``n_items``^2 numbers, is stored in
+    every checkpoint and every snapshot of the run, so that an interrupted run ends with bit-identical results.
 
     The time budget does not apply: a request takes milliseconds, and a partial deletion would be invalid.
     """
@@ -36,7 +36,7 @@ class Exact(UnlearningAlgorithm):
         """Refuse a model that is not a closed-form function of the data.
 
         Raises:
-            UserError: it is not such a function.
+            UserError: the model is trained by gradient descent, or learns nothing from the data.
         """
         if model.learned() is None:
             raise UserError(
@@ -46,15 +46,31 @@ class Exact(UnlearningAlgorithm):
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return no names: no parameter changes, only what the model derives from the data."""
+        """Return an empty tuple: no parameter changes, only the arrays that the model computes from the data."""
         return ()
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mark the requests' rows as forgotten, update the model, and measure its relative change."""
+        """Mark the requests' interactions as forgotten, update the model, and measure its relative change.
+
+        Args:
+            requests: the requests, which are answered together.
+            deadline: not used.
+
+        Returns:
+            The outcome: ``applied``, or ``skipped`` if the model does not change.
+        """
         return self.answer_on_examples(requests, deadline, self._delete)
 
     def _delete(self, case: Case, clock: Clock) -> Outcome:
-        """Update the model to the retained data, and measure its relative change."""
+        """Update the model to the retained data.
+
+        Args:
+            case: the requests; not read.
+            clock: measures the time of each phase.
+
+        Returns:
+            The outcome. Its ``relative_change`` is the norm of the change of the model's arrays, divided by their norm.
+        """
         before = self._learned()
         self.bench.rebuild()
         after = self._learned()
@@ -72,6 +88,6 @@ class Exact(UnlearningAlgorithm):
 
 
 def _square(array: Any) -> float:
-    """Return the sum of squares of a tensor or a SciPy array."""
+    """Return the sum of squares of all elements of a tensor or a SciPy array."""
     values = array if isinstance(array, torch.Tensor) else torch.from_numpy(array.data)
     return float(torch.linalg.vector_norm(values.double())) ** 2

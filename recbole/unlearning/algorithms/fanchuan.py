@@ -1,4 +1,4 @@
-"""Fanchuan: steps towards uniform predictions, then contrastive steps and fine-tuning in turn."""
+"""Fanchuan: optimiser steps towards uniform predictions, then contrastive steps and fine-tuning in turn."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -41,24 +41,27 @@ class Fanchuan(DescentAlgorithm):
 
     The winning entry of the NeurIPS 2023 Machine Unlearning Challenge, by team "fanchuan", without a paper of its own;
     see E. Triantafillou et al., "Are we making progress in unlearning?", arXiv:2406.09073. The published programs use
-    three optimisers in turn. The first minimises ``KL(uniform | softmax(logits))`` in one pass over the forgotten
-    examples. Some rounds follow. Each minimises ``-mean log softmax(z_forget . z_retain / temperature)``, where ``z``
-    are representations, and then fine-tunes on retained examples (repair). The minimum of that contrastive loss is at
-    equal similarity to all retained examples of a batch, whose own ``z`` is detached.
+    three optimisers. The first minimises ``KL(uniform | softmax(logits))`` in one pass over the forgotten examples.
+    Then follow several rounds, in each of which the second optimiser minimises the contrastive loss ``-mean log
+    softmax(z_forget . z_retain / temperature)``, and the third fine-tunes on retained examples (repair). ``z`` are
+    representations of examples. The contrastive loss is smallest if ``z_forget`` is equally similar to all retained
+    examples of a batch. No gradient flows into ``z_retain``.
 
     In the challenge, the class of a forgotten picture does not matter any more. Here the input is a user whose other
     interests should stay. Uniform therefore means that the user's forgotten items are no likelier than items without
-    any relation to the user. Each request draws ``fanchuan_classes`` distinct items (all items of a smaller catalogue).
-    The softmax of an example is over the items that its user (session) forgets, and over the drawn items without an
-    interaction of the user, retained or forgotten. If no drawn item remains, the example is left out of the step.
-    Examples are those that contained a forgotten row, with their inputs as they were before. ``z`` are the logits, as
-    in the original, unless a model overrides ``represent``. They are normalised, because inner products over a
-    catalogue instead of ten classes would be too large for any temperature. Optimisers are SGD with momentum 0.9. The
-    original's schedules are left out, and so is its weight decay, which would change all rows.
+    any relation to the user. Each request draws ``fanchuan_classes`` distinct items (all items if there are fewer). The
+    softmax of an example is over the items that its user (session) forgets, and over the drawn items without an
+    interaction of the user, retained or forgotten. If there is no such drawn item, the example is left out of the step.
+    The forgotten examples are the training examples that contained a forgotten interaction, with their inputs as they
+    were before. ``z`` are the logits, as in the original, unless a model overrides ``represent``. They are normalised,
+    because inner products over a catalogue instead of ten classes would be too large for any temperature. The
+    optimisers are SGD with momentum 0.9. The original's learning-rate schedules are left out, and so is its weight
+    decay, which would change all rows of the embedding tables.
 
-    Differences from ERASE: representations of retained examples are detached; there are three optimisers instead of
-    one Adam, whose momentum moves rows without a gradient; logits are used, not probabilities that go through a second
-    softmax; and the contrastive loss has no term for the user's own other examples, whose gradient is zero.
+    Differences from ERASE's program: no gradient flows into the representations of retained examples; there are three
+    optimisers instead of one Adam, whose momentum moves rows without a gradient; logits are used, not probabilities
+    that go through a second softmax; and the contrastive loss has no term for the user's own other examples, whose
+    gradient is zero.
     """
 
     name = "fanchuan"
@@ -72,14 +75,18 @@ class Fanchuan(DescentAlgorithm):
             differentiable = model.logits(example).requires_grad
         if not differentiable:
             raise UserError(
-                f"fanchuan differentiates the model's logits, and those of {type(model).__name__} have no gradient"
+                f"fanchuan differentiates the model's logits, and those of {type(model).__name__} have no gradient; "
+                "choose another --unlearning_algorithm"
             )
 
     def descend(self, descent: Descent) -> dict[str, Any]:
         """Make predictions for forgotten examples uniform, then take contrastive and repair steps in turn.
 
+        Args:
+            descent: makes the optimiser steps for the requests, and supplies the forgotten examples.
+
         Returns:
-            ``n_classes``, the number of drawn items.
+            ``{"n_classes": number of drawn items}``.
         """
         hyper, case = self.hyper, descent.case
         pieces = list(descent.forgotten())
@@ -101,7 +108,16 @@ class Fanchuan(DescentAlgorithm):
         return {"n_classes": len(drawn)}
 
     def _from_uniform(self, batch: Interaction, change: Change, drawn: np.ndarray) -> torch.Tensor:
-        """Return the mean of ``KL(uniform | p)`` over a batch, a scalar tensor, with ``p`` over :meth:`_classes`."""
+        """Return the mean of ``KL(uniform | p)`` over a batch, a scalar tensor.
+
+        ``p`` is the softmax of an example's logits over the items that :meth:`_classes` selects for the example. An
+        example without a drawn item among them counts as 0.
+
+        Args:
+            batch: forgotten examples, as they were before forgetting.
+            change: what the requests forget.
+            drawn: int64 [k], ids of the items that were drawn for the requests.
+        """
         found = self._classes(batch[self.dataset.uid_field].numpy(), change.rows, drawn)
         classes, known = (torch.from_numpy(array).to(self.device) for array in found)
         logits = self.model.logits(batch.to(self.device))[:, classes].masked_fill(~known, -torch.inf)
@@ -111,16 +127,17 @@ class Fanchuan(DescentAlgorithm):
         return ((-log_p.sum(dim=1) / count - count.log()) * apart).sum() / len(batch)
 
     def _classes(self, users: np.ndarray, rows: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the items over which each example's softmax is computed.
+        """Select the items over which each example's softmax is computed.
 
         Args:
-            users: int64 [n], each example's user id.
-            rows: int64, indices of the forgotten log rows.
-            drawn: int64 [k], distinct item ids.
+            users: int64 [n], the user id of each example.
+            rows: int64, indices of the log rows that the requests forget.
+            drawn: int64 [k], ids of the items that were drawn for the requests, distinct.
 
         Returns:
-            Item ids, int64 [m]: the ``k`` drawn items, then the forgotten ones. And a mask of the items that each
-            example uses, bool [n, m]: drawn items without an interaction of its user, and items that its user forgets.
+            Item ids, int64 [m]: the ``k`` drawn items, followed by all forgotten items. And a mask, bool [n, m], of the
+            items that each example uses: drawn items without an interaction of the example's user, and items that this
+            user forgets.
         """
         log, n_items = self.dataset.log, self.dataset.n_items
         theirs = log.rows_of(distinct(users))
@@ -132,7 +149,12 @@ class Fanchuan(DescentAlgorithm):
         return np.concatenate([drawn, items]), known
 
     def _contrast(self, batch: Interaction, partners: Interaction) -> torch.Tensor:
-        """Return the contrastive loss of forgotten examples (``batch``) with retained ones, a scalar tensor."""
+        """Return the contrastive loss between forgotten and retained examples, a scalar tensor.
+
+        Args:
+            batch: forgotten examples, as they were before forgetting.
+            partners: retained examples of any users, into which no gradient flows.
+        """
         with torch.no_grad():
             others = normalize(self.model.represent(partners.to(self.device)), dim=1)
         own = normalize(self.model.represent(batch.to(self.device)), dim=1)

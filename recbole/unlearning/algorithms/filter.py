@@ -1,4 +1,4 @@
-"""Filter: a baseline that hides forgotten items from recommendation lists without changing the model."""
+"""Filter: a baseline that leaves forgotten items out of recommendation lists without changing the model."""
 
 from collections.abc import Sequence
 
@@ -22,19 +22,20 @@ class Filter(UnlearningAlgorithm):
     """Baseline: forgotten items are never recommended to the user again, but the model does not change.
 
     It shows what metrics of recommendation lists alone cannot detect. No parameter changes. The (user, item) pairs to
-    hide are stored with the model, in ``other_parameter`` of its checkpoints. The evaluator removes these items from
-    the user's candidates, as it does with the items of the history, by a score of minus infinity. Therefore the
-    exposure of forgotten items is zero, and they have the last rank. Their log-odds would be the logarithm of zero, and
-    are null in the result table. The model's parameters, logits and representations do not change, apart from what
-    every algorithm rebuilds from the data (such as a graph).
+    hide are stored with the model, in ``other_parameter`` of its checkpoints. The evaluator gives these items a score
+    of minus infinity, as it does with the items of the user's history. The exposure of forgotten items is therefore
+    zero, and they have the last rank. Their log-odds would be the logarithm of zero, and are null in the result table.
+    The model's parameters, logits and representations do not change, except for what every algorithm recomputes from
+    the retained data (such as a graph).
 
-    All rows of a request are hidden, including those held out for validation and test. A request is ``applied`` if it
-    adds pairs, with a relative change of 0. One without a training example is ``skipped`` as usual, though its pairs
-    are hidden too. The time budget does not apply, because a request takes milliseconds.
+    All interactions of a request are hidden, including those held out for validation and test. A request is ``applied``
+    if it adds pairs; its relative change is 0. A request without a training example is ``skipped``, as with other
+    algorithms, although its pairs are hidden too. The time budget does not apply, because a request takes milliseconds.
 
     Session models are refused: a session has ended when it requests deletion, and gets no further recommendations.
     Hiding an item from all sessions that continue with the same items would be another method. Models in closed form
-    are refused because they are computed from the retained data, so that forgotten rows are deleted exactly anyway.
+    are refused because they are computed from the retained data, so that forgotten interactions are deleted exactly
+    anyway.
     """
 
     name = "filter"
@@ -54,11 +55,11 @@ class Filter(UnlearningAlgorithm):
         if model_class.type is ModelType.SEQUENTIAL:
             raise UserError(
                 f"filter hides items from users who return, and {model_class.__name__} recommends to sessions, "
-                "which do not"
+                "which do not; choose another --unlearning_algorithm"
             )
 
     def check(self, model: AbstractRecommender) -> None:
-        """Refuse models in closed form.
+        """Refuse models that are computed from the data in closed form, instead of trained by gradient descent.
 
         Raises:
             UserError: the model is in closed form.
@@ -71,11 +72,19 @@ class Filter(UnlearningAlgorithm):
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return no names: no parameter changes."""
+        """Return an empty tuple: no parameter changes."""
         return ()
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mark the requests' rows as forgotten, and hide their (user, item) pairs."""
+        """Mark the requests' interactions as forgotten, and hide their (user, item) pairs.
+
+        Args:
+            requests: the requests, which are answered together.
+            deadline: not used.
+
+        Returns:
+            The outcome. If it is ``applied``, ``n_hidden`` in its ``work`` is the number of newly hidden pairs.
+        """
         outcome = self.answer_on_examples(requests, deadline, self._rebuilt)
         n_new = self._hide(np.concatenate([request.rows for request in requests]))
         if outcome.status == "applied":
@@ -90,13 +99,17 @@ class Filter(UnlearningAlgorithm):
         return torch.zeros(0, 2, dtype=torch.int64) if pairs is None else pairs
 
     def _rebuilt(self, case: Case, clock: Clock) -> Outcome:
-        """Rebuild what the model derives from the data, such as its graph; no parameter changes."""
+        """Recompute what the model derives from the retained data, such as its graph; no parameter changes."""
         self.bench.rebuild()
         clock.lap("prepare")
         return Outcome("applied")
 
     def _hide(self, rows: np.ndarray) -> int:
-        """Add the pairs in log rows (int64 indices) to the hidden ones, and return how many are new."""
+        """Add the (user, item) pairs of some log rows to the hidden pairs; return how many of them are new.
+
+        Args:
+            rows: int64, indices of the log rows.
+        """
         log, n_items = self.dataset.log, self.dataset.n_items
         before = self._hidden().cpu().numpy()
         keys = distinct(

@@ -1,4 +1,4 @@
-"""GIF (graph influence function): a Newton step by a Neumann series."""
+"""GIF (graph influence function): a Newton step, computed by a Neumann series."""
 
 import math
 from dataclasses import dataclass
@@ -39,25 +39,28 @@ class GifHyper(InfluenceHyper):
 
 
 class Gif(InfluenceAlgorithm):
-    """Removes the influence of interactions, as training examples and as graph edges, by a Neumann series.
+    """Removes the influence of interactions, as training examples and as graph edges, by one Newton step per request.
 
     J. Wu, Y. Yang, Y. Qian, Y. Sui, X. Wang, X. He, "GIF: A General Graph Unlearning Strategy via Influence Function",
     WWW 2023, arXiv:2304.02835 (equation numbers not checked). Let ``t`` be the parameters, ``S`` the forgotten
-    examples, ``I`` the examples that the forgotten edges influence, ``G`` the graph with these edges and ``G'`` the
-    graph without them. ``L_S`` and ``L_I`` are sums of losses, ``H`` is the Hessian of the retained examples' summed
-    loss, ``s`` is the scale and ``d`` is ``gif_damping``. The iteration for ``h`` sums a Neumann series::
+    examples, ``I`` the retained examples whose loss depends on the forgotten edges, ``G`` the graph with these edges
+    and ``G'`` the graph without them. ``L_S`` and ``L_I`` are sums of losses, ``H`` is the Hessian of the retained
+    examples' summed loss, ``s`` is a scale and ``d`` is ``gif_damping``. The iteration for ``h`` sums a Neumann
+    series::
 
         delta = grad [L_S(G) + L_I(G)] - grad L_I(G'),   h <- delta + (1 - d) h - H h / s,   t <- t + h / s
 
-    ``h / s`` converges to ``(H + s d I)^-1 delta``, so the damping of the mean loss is ``s d / n``. Unless it is given,
-    ``s`` is the largest eigenvalue of ``H`` found in the products of the series itself. If the series diverges with
-    that, ``s`` is raised until ``s d`` outweighs the most negative eigenvalue. If a forgotten row changes an example
-    instead of removing it, ``L_I(G')`` includes the rest of the example.
+    ``h / s`` converges to ``(H + s d I)^-1 delta``, so the damping of the mean loss over ``n`` examples is ``s d / n``.
+    If ``gif_scale_factor`` is not set, ``s`` is the largest eigenvalue of ``H``, estimated from the series' own
+    products with ``H``. If the series then diverges along negative eigenvalues, ``s`` is raised until ``s d`` exceeds
+    the most negative one in absolute value. If a forgotten interaction changes an example instead of removing it,
+    ``L_I(G')`` includes the rest of the example.
 
-    Differences from ERASE: the series is multiplied by ``1 / s`` (without that, ERASE's step has the size of 101
-    gradients); ``G'`` is the training graph without the edges; the gradient is that of the forgotten interactions, not
-    of the user's whole history; recurrent models have a Hessian; and there is no fine-tuning, as in the paper. A series
-    that diverges is rejected. ERASE's scale of 1000 is meant for a mean loss's Hessian, but ``H`` is that of a sum.
+    Differences from ERASE's program: the series is multiplied by ``1 / s`` (without this factor, ERASE's step is about
+    as long as the sum of 101 gradients); ``G'`` is the training graph without the edges; the gradient is that of the
+    forgotten interactions, not of the user's whole history; recurrent models have a Hessian; and there is no
+    fine-tuning, as in the paper. A series that diverges is rejected. ERASE's scale of 1000 is meant for the Hessian of
+    a mean loss, but ``H`` is that of a summed loss.
     """
 
     name = "gif"
@@ -65,7 +68,11 @@ class Gif(InfluenceAlgorithm):
     hyper: GifHyper
 
     def scope(self, case: Case) -> Scope:
-        """Return the limits on examples and negatives for a case's linear system."""
+        """Return the limits on graph distance, training examples and negatives for the linear system of some requests.
+
+        Args:
+            case: the requests that are answered together.
+        """
         hyper = self.hyper
         n_affected = 128 * len(case.change.before) if hyper.gif_retain_samples is None else hyper.gif_retain_samples
         return Scope(hyper.gif_k_hops, n_affected, hyper.retain_samples_used_for_update, hyper.influence_negatives)
@@ -73,8 +80,12 @@ class Gif(InfluenceAlgorithm):
     def step(self, case: Case, system: System) -> Step:
         """Return the result of the Neumann series (``h / s`` in the class's docstring) as the step.
 
+        Args:
+            case: the requests that are answered together.
+            system: their linear system.
+
         Raises:
-            NotApplied: the series diverges, no curvature is found, the time is up, or a value is not finite.
+            NotApplied: the series diverges, the Hessian gives no scale, the time is up, or a value is not finite.
         """
         hyper, out_of_time = self.hyper, case.deadline.passed
         parts, scale = hyper.gif_parts, hyper.gif_scale_factor
@@ -94,14 +105,14 @@ class Gif(InfluenceAlgorithm):
         return Step(system.subspace, found.x, work)
 
     def _advice(self, bend: float, scale: float) -> str:
-        """Return which flag to set so that the series converges, as the end of a message.
+        """Return the end of an error message: which flag to set, and to which value, so that the series converges.
 
         Args:
-            bend: the Hessian's eigenvalue along which the series diverges; 0 if it is not known, which gives no advice.
-            scale: scale of the series.
+            bend: the eigenvalue of the Hessian along whose eigenvector the series diverges; 0 if it is not known.
+            scale: the scale ``s`` of the series.
 
         Returns:
-            The end of the message; an empty string for no advice.
+            The text; empty if ``bend`` is 0.
         """
         if not bend:
             return ""

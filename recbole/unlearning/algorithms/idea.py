@@ -29,29 +29,27 @@ class IdeaHyper(InfluenceHyper):
 
 
 class Idea(CertifiedAlgorithm):
-    """An influence-function step, with noise on releases in proportion to the remaining distance from retraining.
+    """Certified unlearning: one Newton step per request, and noise that hides the remaining distance from retraining.
 
     Y. Dong, B. Zhang, Z. Lei, N. Zou, J. Li, "IDEA: A Flexible Framework of Certified Unlearning for Graph Neural
     Networks", KDD 2024, arXiv:2407.19398 (equation numbers not checked). With ``m`` training examples the step is
-    ``-(1/m) H^-1 (grad L_add - grad L_sub)``, where ``H`` is the mean Hessian, and ``L_sub`` and ``L_add`` are the
-    losses of the changed examples before and after forgetting. The released parameters are those after the step plus
-    noise ``N(0, sigma^2 I)`` with ``sigma >= bound sqrt(2 ln(1.25 / delta)) / epsilon``, where ``bound`` is an upper
-    bound on the distance to the retrained parameters.
+    ``-(1/m) H^-1 (grad L_add - grad L_sub)``, where ``H`` is the Hessian of the mean loss, and ``L_sub`` and ``L_add``
+    are the losses of the changed examples before and after forgetting. The released parameters are those after the step
+    plus noise ``N(0, sigma^2 I)`` with ``sigma >= bound sqrt(2 ln(1.25 / delta)) / epsilon``, where ``bound`` is an
+    upper bound on the distance to the retrained parameters.
 
     The paper's bound uses the Lipschitz constant and the maximum of the loss, and would be hundreds of times the size
     of the parameters here. This implementation measures a bound instead: if a function's curvature is at least
     ``damping``, the distance from a point to the minimum is at most the gradient norm at the point divided by
-    ``damping``. Bounds of successive requests are summed, and each release draws its own noise for the sum so far.
+    ``damping``. The bounds of all requests so far are summed (``error``). The noise is added to the copy of the model
+    that is saved at each checkpoint of the run (a release); each release draws its own noise for the sum so far.
 
-    Differences from ERASE: the sign and the factor ``1/m`` are the paper's (ERASE's step reinforces what is to be
-    forgotten); the square root is in the numerator; ``bound`` is an upper bound on the distance, which ERASE's value is
-    not; the noise is added to the released copies, not to the model from which the next request starts; there is no
-    fine-tuning, as in the paper; and there is no minimum noise (ERASE's ``idea_sigma`` is 0.1, which is more than most
-    embeddings tolerate). There is also no epsilon by default: the noise for an epsilon of up to 1 is hundreds of times
-    the size of the embeddings, unless the damping is so large that a step forgets nothing. The certificate reports the
-    noise that an epsilon of 1 would need.
-
-    The inherited ``error`` is the sum of the distance bounds.
+    Differences from ERASE's program: the sign and the factor ``1/m`` are the paper's (ERASE's step reinforces what is
+    to be forgotten); the square root is in the numerator; ``bound`` is an upper bound on the distance, which ERASE's
+    value is not; the noise is added to the released copies, not to the model from which the next request starts; there
+    is no fine-tuning, as in the paper; and there is no minimum noise (ERASE's ``idea_sigma`` is 0.1, which is more than
+    most embeddings tolerate). There is also no epsilon by default: the noise for an epsilon of up to 1 is hundreds of
+    times the size of the embeddings, unless the damping is so large that a step forgets nothing.
     """
 
     name = "idea"
@@ -60,18 +58,21 @@ class Idea(CertifiedAlgorithm):
 
     @property
     def epsilon(self) -> float | None:
-        """Epsilon of one release; ``None`` if the user set none, so that nothing is certified."""
+        """Epsilon of the guarantee of one saved model; ``None`` if the user set none, so that nothing is certified."""
         return self.hyper.idea_epsilon
 
     def scope(self, case: Case) -> Scope:
-        """Return the limits on examples and negatives for a case's linear system."""
+        """Return the limits on graph distance, examples and negatives for the linear system of some requests."""
         hyper = self.hyper
         return Scope(
             hyper.idea_k_hops, hyper.idea_hessian_samples, hyper.idea_hessian_samples, hyper.influence_negatives
         )
 
     def step(self, case: Case, system: System) -> Step:
-        """Return the damped Newton step, without noise, and add its distance bound to the sum ``error``."""
+        """Compute the Newton step for some requests, without noise, and add its distance bound to ``error``.
+
+        The bound is on the distance between the parameters after the step and the retrained parameters.
+        """
         hyper, right = self.hyper, system.difference
         x, work = self.newton(case, system, right, hyper.idea_damping, hyper.idea_iterations)
         residual = self.measured(case, system, x, right, hyper.idea_damping)
@@ -82,12 +83,12 @@ class Idea(CertifiedAlgorithm):
         return Step(system.subspace, x, work)
 
     def noise(self, checkpoint: int) -> tuple[torch.Tensor | None, dict[str, Any]]:
-        """Return the noise for the distance bounds summed since the base model, and entries of the certificate.
+        """Draw the noise for the model that is saved at a checkpoint (from 0), and compute figures for its certificate.
 
         Returns:
             The noise, a flat vector over all parameters, or ``None`` for no noise; and a dictionary with
-            ``distance_bound`` (the sum), ``sigma_of_epsilon_1`` (the standard deviation that an epsilon of 1 would
-            need), ``sigma`` (the noise's standard deviation) and ``delta``.
+            ``distance_bound`` (``error``), ``sigma_of_epsilon_1`` (the standard deviation that an epsilon of 1 would
+            need), ``sigma`` (the noise's standard deviation) and ``delta`` (1 guarantees nothing).
         """
         hyper, bound = self.hyper, self.error
         entries = {"distance_bound": bound, "sigma_of_epsilon_1": gaussian_sigma(1.0, hyper.idea_delta, bound)}

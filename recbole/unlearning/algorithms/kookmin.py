@@ -1,4 +1,4 @@
-"""Kookmin: re-initialise weights with a small gradient difference, then fine-tune."""
+"""Kookmin: re-initialises the weights with a small gradient difference, then fine-tunes."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +29,7 @@ class KookminHyper(HyperParameters):
 
 
 class Kookmin(ErasingAlgorithm):
-    """Re-initialises the weights on which forgotten and retained examples disagree least, then fine-tunes all.
+    """Re-initialises the weights on which forgotten and retained examples disagree least, then fine-tunes all weights.
 
     An entry of the NeurIPS 2023 Machine Unlearning Challenge by a team of Kookmin University, without a paper of its
     own; see E. Triantafillou et al., "Are we making progress in unlearning? Findings from the first NeurIPS unlearning
@@ -41,12 +41,13 @@ class Kookmin(ErasingAlgorithm):
     In a recommender most table rows are unrelated to a request: their ``s`` is zero, which is the smallest value. In
     ERASE the rows of the first users in the table are therefore re-initialised at every request. Here weights are
     chosen among the rows of the model's ``erasable`` tables and matrices in which the forgotten examples have a
-    gradient. In look-up tables (the model's ``lookups``) the rows must also be those of the examples' own user and
-    items. In collaborative filtering these are the requesting user and the forgotten items; in a session model, the
-    items of the prefixes and targets that contained a forgotten item; in a basket model, the items of the user's
-    history and target. Rows of negatives, and rows that only a propagation or a softmax over the catalogue reads, are
-    therefore not re-initialised. In dense matrices, and in tables of a model that declares no look-ups, all rows count.
-    Gains and biases of normalisations do not change.
+    gradient. In the tables of user and item embeddings (the model's ``lookups``) only the rows of the forgotten
+    examples' own user and items are considered. In collaborative filtering these are the requesting user and the
+    forgotten items; in a session model, the items of the prefixes and targets that contained a forgotten item; in a
+    basket model, the items of the user's history and target. Rows of negatives, and rows that the loss reads only
+    through a graph propagation or a softmax over all items, are therefore not re-initialised. In dense matrices, and in
+    a model that declares no ``lookups``, all rows are considered. Gains and biases of normalisations are not
+    re-initialised.
 
     New values are drawn as the original draws them for linear layers, uniformly in ``+- 1 / sqrt(columns)``. The ratio
     of learning rates is applied to the gradients. The optimiser is SGD (momentum 0.9), because with ERASE's Adam the
@@ -59,10 +60,13 @@ class Kookmin(ErasingAlgorithm):
     hyper: KookminHyper
 
     def descend(self, descent: Descent) -> dict[str, Any]:
-        """Re-initialise weights, then fine-tune on retained examples.
+        """Re-initialise weights of the model, then fine-tune on retained examples, in place.
+
+        Args:
+            descent: makes the optimiser steps for the requests, and supplies their batches.
 
         Returns:
-            ``n_drawn_anew``, the number of weights that were re-initialised.
+            ``{"n_drawn_anew": number of weights that were re-initialised}``.
         """
         case = descent.case
         rates = self._draw_anew(descent)
@@ -75,8 +79,11 @@ class Kookmin(ErasingAlgorithm):
     def _draw_anew(self, descent: Descent) -> dict[str, torch.Tensor]:
         """Re-initialise weights of the model, in place.
 
+        Args:
+            descent: supplies the forgotten examples, and checks the time limit.
+
         Returns:
-            Parameter name to the relative learning rate of each entry (of the parameter's shape): 1 if it was
+            Parameter name to the relative learning rate of each weight (of the parameter's shape): 1 if the weight was
             re-initialised, else 0.1.
         """
         descent.check_time()
@@ -107,14 +114,16 @@ class Kookmin(ErasingAlgorithm):
         return rates
 
     def _pulled(self, name: str, rows: torch.Tensor, pull: torch.Tensor) -> torch.Tensor:
-        """Return in which rows of a table the gradient is not zero, bool [n].
+        """Return for each of the given rows of a table whether its gradient has a non-zero element, bool [n].
 
-        For a matrix of which single entries are stored, the result says for each entry whether its row has a gradient.
+        For a matrix of which only some entries are stored (the model's ``entry_tables``), the arguments and the result
+        refer to entries instead: the result says whether any of the given entries in the same matrix row has a non-zero
+        gradient.
 
         Args:
-            name: the parameter's name.
-            rows: int64 [n], row indices (or entries).
-            pull: the gradient in these rows (or entries).
+            name: name of the table's parameter.
+            rows: int64 [n], row indices (for such a matrix: positions of stored entries).
+            pull: [n, ...], the gradient in these rows (or entries).
         """
         if name not in self.model.entry_tables:
             return pull.flatten(1).any(dim=1)
@@ -122,9 +131,13 @@ class Kookmin(ErasingAlgorithm):
         return torch.isin(owner, owner[pull != 0])
 
     def _least(self, saliency: torch.Tensor) -> torch.Tensor:
-        """Return the indices of the ``k`` entries with the smallest saliency, int64 [k, dims].
+        """Return the indices of the ``k`` elements with the smallest saliency, int64 [k, number of dimensions].
 
-        ``k`` is the fraction ``kookmin_init_rate`` of all entries, rounded down, but at least 1 if there are any.
+        ``k`` is the fraction ``kookmin_init_rate`` of the number of elements, rounded down, but at least 1 if there are
+        any.
+
+        Args:
+            saliency: absolute gradient differences, a tensor of any shape.
         """
         count = max(int(self.hyper.kookmin_init_rate * saliency.numel()), min(saliency.numel(), 1))
         chosen = torch.topk(saliency.reshape(-1), count, largest=False).indices

@@ -22,12 +22,13 @@ class MmdTrainingHyper(ViewHyper):
 
 
 class MmdTraining(InTrainingAlgorithm):
-    """Reference: training from scratch with the groups' maximum mean discrepancy added to the loss.
+    """Reference method, not unlearning: trains a new model with similarly distributed embeddings in all user groups.
 
-    This is the option ``retrain`` in the program of Y. Li et al., "Making Users Indistinguishable", MM 2023. Despite
-    that name it does not retrain without the attribute, which was never among the training data. The discrepancy is
-    that of ``d2d``, between the groups of all protected users. It is added to the loss of every fiftieth batch by
-    default, as in that program.
+    A group is the set of all users with the same value of an attribute, such as gender. The maximum mean discrepancy
+    between the embeddings of the first group's protected users and those of each other group is added to the training
+    loss (by default of every fiftieth batch), as in the option ``retrain`` of the program of Y. Li et al., "Making
+    Users Indistinguishable", MM 2023. That option does not retrain without the attribute, which was never among the
+    training data. The discrepancy is computed as in the algorithm ``d2d``.
     """
 
     name = "mmd_training"
@@ -35,20 +36,23 @@ class MmdTraining(InTrainingAlgorithm):
     hyper: MmdTrainingHyper
 
     def penalty(self, model: GeneralRecommender, views: Mapping[str, UserView], labels: Labelled) -> Penalty:
-        """Return the module that computes the discrepancy between the groups of protected users, in some batches."""
+        """Return a :class:`Discrepancy` (see there for the arguments), which is added to the training loss."""
         return Discrepancy(model, views, labels, self.hyper)
 
 
 class Discrepancy(Penalty):
-    """The penalty of :class:`MmdTraining`.
+    """The term of :class:`MmdTraining` in the training loss: a module that maps a batch to the weighted discrepancy.
 
     Args:
         model: the model to train.
-        views: its protected matrices of user embeddings, name to view.
-        labels: attribute name to each user's group, int64 [n_users]; -1 for users who are not protected.
-        hyper: the hyper-parameters.
+        views: name to matrix of user embeddings, for the matrices that must not reveal the attribute.
+        labels: attribute name to each user's group number, int64 [n_users]; -1: the user's attribute need not be
+            hidden.
+        hyper: the weight of the discrepancy, and in every how many batches it is computed.
 
     Attributes:
+        groups: attribute name to the protected users' ids (int64), one tensor per group; groups without users are left
+            out.
         batches: number of batches so far, a scalar int64 buffer.
     """
 
@@ -66,7 +70,11 @@ class Discrepancy(Penalty):
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64, device=model.device))
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
-        """Return the weighted discrepancy, a differentiable scalar; 0 for batches in which it is not computed."""
+        """Return the weighted discrepancy, a differentiable scalar; 0 for batches in which it is not computed.
+
+        The squared discrepancies are summed over the matrices of user embeddings, the attributes, and the pairs of the
+        first group with each other group. The batch is not read: the discrepancy is that of all protected users.
+        """
         self.batches += 1
         total = torch.zeros((), device=self.batches.device)
         if int(self.batches) % self.hyper.mmd_every:
@@ -83,8 +91,8 @@ def _discrepancy(points: torch.Tensor, n_first: int) -> torch.Tensor:
     """Return the squared discrepancy of :func:`~recbole.unlearning.mmd.mmd` as a differentiable scalar tensor.
 
     Args:
-        points: float [n, d], user embeddings with their autograd graph, the first group's first.
-        n_first: size of the first group.
+        points: float [n, d], user embeddings with their autograd graph; the rows of the first group come first.
+        n_first: number of users in the first group.
     """
     value, gradient = mmd(points.detach(), n_first)
     pulled = (points * gradient).sum()

@@ -15,7 +15,7 @@ class NeggradRepairHyper(NeggradHyper, FinetuneHyper):
 
 
 class NeggradRepair(Neggrad, Finetune):
-    """Baseline: the gradient ascent of ``neggrad``, followed by the fine-tuning of ``finetune``, as one step.
+    """Baseline: for each request the gradient ascent of ``neggrad``, followed by the fine-tuning of ``finetune``.
 
     The fine-tuning repairs damage that the ascent did to other predictions, and also undoes some of the forgetting. M.
     Kurmanji, P. Triantafillou, J. Hayes, E. Triantafillou, "Towards Unbounded Machine Unlearning", NeurIPS 2023,
@@ -29,9 +29,12 @@ class NeggradRepair(Neggrad, Finetune):
     hyper: NeggradRepairHyper
 
     def descend(self, descent: Descent) -> dict[str, Any]:
-        """Run gradient ascent on the forgotten examples, then fine-tune on retained ones.
+        """Run gradient ascent on the forgotten examples, then fine-tune on retained ones; the model changes in place.
+
+        Args:
+            descent: makes the optimiser steps for the requests, and supplies their batches.
 
         Returns:
-            ``n_ascended`` and ``n_retained``, the numbers of forgotten and of retained examples.
+            A dictionary with ``n_ascended`` and ``n_retained``, the numbers of forgotten and of retained examples.
         """
         return Neggrad.descend(self, descent) | Finetune.descend(self, descent)

@@ -23,30 +23,27 @@ class PauHyper(ProtectHyper):
 
 
 class Pau(ProtectionAlgorithm):
-    r"""Makes separate coding of the groups' embeddings as costly as joint coding: attribute unlearning after training.
+    r"""Attribute unlearning after training: makes coding each user group separately as costly as coding all jointly.
 
-    Named after PAU (WWW 2025), whose text was not available. Only its objective is known here, from secondary sources,
-    so the signs are derived. R is the rate of coding the embeddings z of m users, up to a precision epsilon, and R_c is
-    the rate of coding each group separately (Y. Ma et al., "Segmentation of Multivariate Mixed Data via Lossy Data
-    Coding and Compression", PAMI 2007; equation numbers not checked). S is the mean of z z^T over all users, S_j the
-    same mean over the m_j users of group j, and D the number of columns::
+    A group is the set of all users with the same value of an attribute, such as gender. The text of PAU (WWW 2025) was
+    not available. Its objective is known from secondary sources only, so the signs are derived. R is the rate of coding
+    the embeddings z of m users with precision epsilon, and R_c that of coding each group separately (Y. Ma et al.,
+    "Segmentation of Multivariate Mixed Data via Lossy Data Coding and Compression", PAMI 2007; equation numbers not
+    checked). S is the mean of z z^T over all users, S_j that over the m_j users of group j, D the number of columns::
 
         R = 1/2 logdet(I + D / epsilon^2 S)          R_c = sum_j (m_j / m) 1/2 logdet(I + D / epsilon^2 S_j)
 
     S is the mean of the S_j with weights m_j / m, and logdet is strictly concave on positive definite matrices, so
-    ``R_c <= R`` by Jensen's inequality, with equality if and only if all S_j are equal. Methods that learn classes
-    maximise R - R_c. To hide the groups, R - R_c must become zero, without a decrease of R, which measures how much
-    users differ::
+    ``R_c <= R`` by Jensen's inequality, with equality if and only if all S_j are equal. To hide the groups, R - R_c
+    must become zero, without a decrease of R, which measures how much users differ::
 
-        minimise  -R_c + lambda |R - b|,  b the original R
+        minimise  -R_c + lambda |R - b|,  b the R of the model before unlearning
 
     PAU also fixes the groups' norms. With lambda > 1 this is not necessary: scaling all embeddings up raises R_c by no
     more than R, as (I + X)^-1 is operator convex, so growth of R beyond b never lowers the objective. Embeddings are
-    divided by the root of their original mean squared length. The S_j do not depend on the sign of a group's mean: two
-    groups with means m and -m can have equal S_j. Therefore each embedding is extended by a constant 1 here, which
-    includes the means in the S_j.
-
-    A step takes O(users x d^2 + groups x d^3).
+    divided by the root of their mean squared length before unlearning (attribute ``base``). The S_j do not depend on
+    the sign of a group's mean: two groups with means m and -m can have equal S_j. A constant 1 is therefore appended to
+    each embedding, to include the means in the S_j. A step takes O(users x d^2 + groups x d^3).
     """
 
     name = "pau"
@@ -60,9 +57,13 @@ class Pau(ProtectionAlgorithm):
     def objective(
         self, view: str, vectors: torch.Tensor, groups: Sequence[torch.Tensor], at: tuple[int, int]
     ) -> tuple[float, torch.Tensor]:
-        """Return the objective for one matrix of user embeddings, and its gradient in ``vectors``, float [n_users, d].
+        """Return the value to minimise for one matrix of user embeddings, and its gradient, float [n_users, d].
 
-        See :meth:`ProtectionAlgorithm.objective <recbole.unlearning.protection.ProtectionAlgorithm.objective>`.
+        Args:
+            view: name of the matrix, such as ``table``.
+            vectors: float [n_users, d], the embeddings, without an autograd graph.
+            groups: int64 user ids of the protected users in each group; two groups or more, none empty.
+            at: not used.
         """
         people = torch.cat(list(groups))
         base, places = (
@@ -83,8 +84,8 @@ def rates(vectors: torch.Tensor, groups: Sequence[torch.Tensor], epsilon: float)
     """Return the joint coding rate R and the group-wise rate R_c of :class:`Pau`, as differentiable scalar tensors.
 
     Args:
-        vectors: float [m, d], embeddings of the protected users, already divided by their original root mean square.
-        groups: int64 row indices of each group.
+        vectors: float [m, d], the scaled embeddings of the protected users.
+        groups: for each group, the int64 indices of its users' rows in ``vectors``.
         epsilon: precision of the coding.
     """
     points = torch.cat([vectors.new_ones(len(vectors), 1), vectors], dim=1)

@@ -22,10 +22,11 @@ from recbole.utils.deadline import Deadline
 class Reset(UnlearningAlgorithm):
     """Baseline: the parameters that belong only to the requesting user are set back to their initial values.
 
-    These are the user's rows in the tables that the model's ``lookups`` index by its ``user_fields``. The values are
-    those of a new model with the run's seed, from which retraining starts too. Nothing is trained afterwards. What the
-    model learned from the user's retained interactions is lost too: this baseline shows the cost of forgetting a whole
-    user. The influence of the forgotten interactions on shared parameters, above all on item embeddings, remains.
+    These are the user's rows in the tables that the model looks up by user ids only. The initial values (``initial``,
+    by parameter name) are those from which retraining with the run's seed starts too. Nothing is trained afterwards.
+    What the model learned from the user's retained interactions is lost as well: this baseline shows the cost of
+    forgetting a whole user. The influence of the forgotten interactions on shared parameters, above all on item
+    embeddings, remains.
 
     Models without a table row per user, such as session and basket models, are refused. Rows of items without any
     retained interaction are not reset: they belong to no user, and are hardly ever recommended.
@@ -43,26 +44,39 @@ class Reset(UnlearningAlgorithm):
         """Refuse a model without a table row per user.
 
         Raises:
-            UserError: the model has none.
+            UserError: the model has no trained table that is looked up by user ids only.
         """
         if not self.moves(model):
             raise UserError(
                 f"reset sets the requesting user's own rows to initial values, and {type(model).__name__} has no "
-                "trained table with a row for each user"
+                "trained table with a row for each user; choose another --unlearning_algorithm or --model"
             )
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return the names of the tables that have a row per user."""
+        """Return the names of the trained tables that the model looks up by user ids only."""
         own, lookups = set(model.user_fields), model.lookups()
         return tuple(name for name in trained(model) if name in lookups and set(lookups[name]) <= own)
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mark the requests' rows as forgotten, and set the users' own table rows to their initial values."""
+        """Mark the requests' interactions as forgotten, and set the users' own table rows to their initial values.
+
+        The outcome is ``applied``, ``skipped`` (no parameter changes) or ``timeout`` (no time for any change).
+        """
         return self.answer_on_examples(requests, deadline, self._reset)
 
     def _reset(self, case: Case, clock: Clock) -> Outcome:
-        """Rebuild the model, and reset the rows of the requesting users who had a training example that changes."""
+        """Rebuild the model on the retained data, and reset the rows of users whose training examples change.
+
+        The ``relative_change`` of the outcome is the norm of the change, divided by the norm of these rows before.
+
+        Args:
+            case: the requests, and the training examples that contained a forgotten interaction.
+            clock: measures the time of each phase.
+
+        Raises:
+            NotApplied: the time is up.
+        """
         case.check_time("before it began")
         self.bench.rebuild()
         clock.lap("prepare")
@@ -81,5 +95,5 @@ class Reset(UnlearningAlgorithm):
 
 
 def _square(values: torch.Tensor) -> float:
-    """Return the sum of squares."""
+    """Return the sum of squares of all elements, computed in double precision."""
     return float(values.double().square().sum())

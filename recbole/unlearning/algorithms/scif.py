@@ -29,30 +29,30 @@ class ScifHyper(HyperParameters):
 
 
 class Scif(InfluenceAlgorithm):
-    """One influence-function step per request, in the parameters that belong to the requesting user.
+    """One Newton step per request, in the parameters that belong to the requesting user.
 
     Y. Li, C. Chen, X. Zheng, Y. Zhang, B. Gong, J. Wang, "Selective and Collaborative Influence Function for Efficient
     Recommendation Unlearning", arXiv:2304.10199 (2023). The full text was not at hand, so the step is derived here
     (equation numbers not checked).
 
-    Let ``J(t) = 1/n sum_i l_i(t)`` be the training objective and ``t`` its trained parameters, so ``grad J(t) = 0``.
-    Forgetting turns the changed examples ``before`` into the examples ``after``. The objective becomes ``J'(t) = J(t) +
-    (L_after(t) - L_before(t)) / n``, so ``grad J'(t) = (g_after - g_before) / n``. A Newton step towards the optimum of
-    ``J'``, with ``H`` the summed Hessian of the retained examples, is::
+    Let ``J(t) = 1/n sum_i l_i(t)`` be the training objective over ``n`` examples and ``t`` its trained parameters, so
+    ``grad J(t) = 0``. Forgetting turns some examples, ``before``, into the examples ``after``. The objective becomes
+    ``J'(t) = J(t) + (L_after(t) - L_before(t)) / n`` with summed losses ``L``, so ``grad J'(t) = (g_after - g_before) /
+    n``. A Newton step towards the optimum of ``J'``, with ``H`` the Hessian of the retained examples' summed loss, is::
 
         t <- t - (H / n + damping I)^-1 (g_after - g_before) / n
 
-    *Selective*: ``t`` are the model's ``selective`` parameters, which for factor models are the user table. ``H`` is
-    block diagonal over users there, so only the requesting user's row changes. Its linear system has the size of one
+    *Selective*: ``t`` are the model's ``selective`` parameters, which for factor models are the user embeddings. There
+    ``H`` is block diagonal over users, so only the requesting user's row changes. The linear system has the size of one
     embedding, and is solved to convergence. *Collaborative*: all other embeddings, above all those of items, keep the
     values that the retained data gave them.
 
-    If ``t`` are tables of users that the loss reads by look-ups (BPR, NeuMF), ``H`` is the Hessian of the requesting
-    user's own retained examples, because no other user's loss depends on these rows. Otherwise it is estimated as in
-    the other influence methods, from ``scif_hessian_samples`` retained examples of each kind. A pairwise loss is
-    averaged over ``scif_negatives`` fixed negatives, which estimates the expectation that training minimises. Session
-    models have no user parameters. There ``t`` are the item table and the layers that map to it, which all sessions
-    share.
+    If ``t`` are user tables that the loss reads only by look-ups (BPR, NeuMF), ``H`` is the Hessian of the requesting
+    user's own retained examples, because no other user's loss depends on these rows. Otherwise ``H`` is estimated as in
+    the other influence-function algorithms: from the user's examples, ``scif_hessian_samples`` examples on the same
+    items, and as many of the rest. A pairwise loss is averaged over ``scif_negatives`` fixed negatives, which estimates
+    the expectation that training minimises. Session models have no user parameters. There ``t`` are the item table and
+    the layers that map to it, which all sessions share.
 
     If only rows of requesting users change, the expectation over negatives can be computed exactly, over all items that
     can be negatives of the user. For the forgotten examples, which cause most of the sampling error, this is done if
@@ -60,9 +60,9 @@ class Scif(InfluenceAlgorithm):
     user's other examples and in ``H``, which costs twenty times as much on ml-100k. If that takes more than 2^22
     scores, 64 draws are used instead.
 
-    Differences from ERASE: one fixed Hessian instead of that of another minibatch in each iteration; no ascent on
-    retained data; sums of losses instead of sums of means; the requesting user's row instead of the whole user table;
-    and division by ``n``, not by the number of sampled rows.
+    Differences from ERASE's program: one fixed Hessian instead of that of another minibatch in each iteration; no
+    ascent on retained data; sums of losses instead of sums of means; the requesting user's row instead of the whole
+    user table; and division by ``n``, not by the number of sampled rows.
     """
 
     name = "scif"
@@ -83,7 +83,7 @@ class Scif(InfluenceAlgorithm):
     def alone(self) -> bool:
         """Whether the step changes only user tables that the loss reads by look-ups.
 
-        Then only the requesting users' losses depend on the rows that change.
+        If so, only the requesting users' losses depend on the table rows that change.
         """
         return bool(self.model.selective) and set(self.model.selective) <= set(self.model.row_tables)
 
@@ -94,15 +94,28 @@ class Scif(InfluenceAlgorithm):
         return tuple(name for name in model.selective if name in everything) if model.selective else everything
 
     def scope(self, case: Case) -> Scope:
-        """Return the limits on examples and negatives for a case's linear system."""
+        """Return the limits on graph distance, training examples and negatives for the linear system of some requests.
+
+        Args:
+            case: the requests that are answered together.
+        """
         n = self.hyper.scif_hessian_samples
         return Scope(math.inf, n, n, self.hyper.scif_negatives)
 
     def curvature_sample(self, case: Case, n: int, times: int) -> tuple[list[Interaction], list[float], bool]:
-        """Return the examples of the Hessian: the requesting users' own, if only these users' losses change.
+        """Return the retained training examples from which the Hessian of their summed loss is computed.
 
-        Otherwise they are those of :meth:`Case.curvature_sample <recbole.unlearning.case.Case.curvature_sample>`, which
-        also describes arguments and result.
+        If only the requesting users' losses change (:attr:`alone`), these are the users' own examples, at most 4096.
+        Otherwise they are sampled from all examples by :meth:`Case.curvature_sample
+        <recbole.unlearning.case.Case.curvature_sample>`.
+
+        Args:
+            case: the requests that are answered together.
+            n: the largest number of examples on the requests' items, and of the rest; not used if :attr:`alone`.
+            times: number of negatives per positive for the users' examples; 0 averages over all possible negatives.
+
+        Returns:
+            The batches, a factor for each batch's summed loss, and whether no example was left out.
         """
         if not self.alone:
             return super().curvature_sample(case, n, times)
@@ -115,7 +128,15 @@ class Scif(InfluenceAlgorithm):
         return [batch], [1 / (share * rows)], share == 1
 
     def step(self, case: Case, system: System) -> Step:
-        """Return the damped Newton step for a case's linear system."""
+        """Return the damped Newton step for some requests.
+
+        Args:
+            case: the requests that are answered together.
+            system: their linear system.
+
+        Raises:
+            NotApplied: the time is up, or a value is not finite.
+        """
         hyper = self.hyper
         x, work = self.newton(case, system, system.difference, hyper.damping, hyper.scif_iterations)
         return Step(system.subspace, x, work)

@@ -32,26 +32,27 @@ class SeifHyper(HyperParameters):
 
 
 class Seif(ErasingAlgorithm):
-    """Adds noise to the parameters that the forgotten examples read, then fine-tunes on retained examples.
+    """Adds noise to the parameters that represent the forgotten examples, then fine-tunes on retained examples.
 
-    An entry of the NeurIPS 2023 Machine Unlearning Challenge by team "Seif", without a paper of its own; see
-    E. Triantafillou et al., "Are we making progress in unlearning?", arXiv:2406.09073. The published programs add
-    ``N(0, 0.6^2)`` to the convolutions, fine-tune for 4 epochs on retained data by SGD with class weights, and add
-    ``N(0, 0.005^2)`` before the last epoch. Forgotten examples are never used.
+    An entry of the NeurIPS 2023 Machine Unlearning Challenge by team "Seif", without a paper of its own; see E.
+    Triantafillou et al., "Are we making progress in unlearning?", arXiv:2406.09073. The published programs add ``N(0,
+    0.6^2)`` to the convolutions, fine-tune for 4 epochs on retained data by SGD with class weights, and add ``N(0,
+    0.005^2)`` before the last epoch. Forgotten examples are never used.
 
     The original erases once. Here requests follow one another. Noise on every table at each request, followed by
-    fine-tuning on few examples, would destroy a recommender. So in look-up tables (the model's ``lookups``) noise is
-    added only to the rows of the forgotten examples. In collaborative filtering these are the requesting user and the
-    forgotten items; in a session model, the items of the prefixes and targets that contained a forgotten item; in a
-    basket model, the items of the user's history and target. Other rows that a loss reads, by a propagation, a softmax
-    over the catalogue or negatives, get no noise. Dense matrices, and tables of a model that declares no look-ups, get
-    noise everywhere.
+    fine-tuning on few examples, would destroy a recommender. In the tables of user and item embeddings (the model's
+    ``lookups``) noise is therefore added only to the rows of the forgotten examples' users and items. In collaborative
+    filtering these are the requesting user and the forgotten items; in a session model, the items of the prefixes and
+    targets that contained a forgotten item; in a basket model, the items of the user's history and target. Rows that
+    the loss reads only as negatives, through a graph propagation or through a softmax over all items get no noise.
+    Dense matrices, and the tables of a model that declares no ``lookups``, get noise everywhere.
 
-    The noise's standard deviation is relative to the tensor's root mean square, because weights of recommenders differ
-    in scale: 0.6 would be many times the size of an embedding. ERASE's ``theta (1 + 0.6 eps)`` makes weights larger at
-    each request. Fine-tuning uses the requesting users' own retained examples in addition to sampled ones. Each example
-    has its own weight; in ERASE a batch has one weight, which Adam cancels. ERASE's unused ``seif_weight_decay`` takes
-    effect here, and is 0 by default because it would shrink all rows. The original's cosine schedule is left out.
+    The noise's standard deviation is relative to the root mean square of the table or matrix, because weights of
+    recommenders differ in scale: 0.6 would be many times the size of an embedding. ERASE's ``theta (1 + 0.6 eps)``
+    makes weights larger at each request. Fine-tuning uses the requesting users' own retained examples in addition to
+    sampled ones. Each example has its own weight; in ERASE a batch has one weight, which Adam cancels. ERASE's unused
+    ``seif_weight_decay`` takes effect here, and is 0 by default because it would shrink all rows. The original's cosine
+    schedule is left out.
     """
 
     name = "seif"
@@ -59,10 +60,13 @@ class Seif(ErasingAlgorithm):
     hyper: SeifHyper
 
     def descend(self, descent: Descent) -> dict[str, Any]:
-        """Add noise, then fine-tune, with less noise before the last epoch.
+        """Add noise to the model, then fine-tune on retained examples, with less noise before the last epoch.
+
+        Args:
+            descent: makes the optimiser steps for the requests, and supplies their batches.
 
         Returns:
-            ``n_repair``, the number of examples in an epoch of fine-tuning.
+            ``{"n_repair": number of examples in an epoch of fine-tuning}``.
         """
         hyper, case, change = self.hyper, descent.case, descent.case.change
         reached = self.reached(change.before)
@@ -83,10 +87,11 @@ class Seif(ErasingAlgorithm):
         """Add noise to rows of tables and matrices, in place.
 
         Args:
-            descent: the optimiser steps of the case, whose time limit is checked.
-            reached: parameter name to int64 row indices.
-            std: standard deviation, relative to the root mean square of the whole parameter.
-            turn: a number that keys the random stream.
+            descent: checks the time limit.
+            reached: parameter name to the int64 indices of the rows that get noise (for a matrix of which only some
+                entries are stored: positions of stored entries).
+            std: standard deviation of the noise, relative to the root mean square of the whole parameter.
+            turn: 0 for the noise before fine-tuning, 1 for that before the last epoch; part of the random seed.
         """
         descent.check_time()
         seed = torch_seed(self.config["seed"], "noise", self.name, descent.case.index, turn)
@@ -102,10 +107,10 @@ class Seif(ErasingAlgorithm):
         Examples whose target is a forgotten item have the weight ``seif_forget_class_weight``, others 1.
 
         Args:
-            descent: the optimiser steps of the case.
-            examples: int64, numbers of the batch's examples.
+            descent: samples negatives, and computes the loss.
+            examples: int64, identifiers of the batch's training examples.
             items: int64, ascending, ids of the forgotten items.
-            epoch: number of the epoch, which changes the negatives.
+            epoch: number of the epoch, which seeds the sampling of negatives.
         """
         light = self.dataset.aims_at(examples, items)
         weight = np.where(light, self.hyper.seif_forget_class_weight, 1.0)

@@ -1,4 +1,4 @@
-"""Exact unlearning of an ensemble: shards that contained a forgotten row are trained again from scratch."""
+"""Exact unlearning of an ensemble: shards that contained a forgotten interaction are trained again from scratch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,30 +44,30 @@ class ShardsHyper(NoHyperParameters):
 
 
 class Shards(UnlearningAlgorithm):
-    """Retrains the shards of an ensemble that contained a forgotten row, and then the aggregation.
+    """Retrains the shards of an ensemble that contained a forgotten interaction, and then the aggregation.
 
-    It locates the shards of the forgotten rows, trains their models again from their initial values, and then trains
-    the aggregation of all models. L. Bourtoule et al., "Machine Unlearning", S&P 2021; for recommendation C. Chen et
-    al., "Recommendation Unlearning", WWW 2022.
+    It locates the shards of the forgotten interactions, trains their models again from their initial values, and then
+    trains the aggregation, which combines the scores of all models. L. Bourtoule et al., "Machine Unlearning", S&P
+    2021; for recommendation C. Chen et al., "Recommendation Unlearning", WWW 2022.
 
     Each shard's model is a function of its retained rows. The ensemble is therefore bit-identical to one trained from
     scratch without the forgotten rows, given the base model's partition. That holds in any order of requests. Shards
-    may be trained after each request (``eager``) or once at each checkpoint (``lazy``); with ``lazy`` the affected
-    shards must not be used in between. A row held out for validation affects its shard too, because it influenced when
-    training stopped. A row held out for the test affects no shard.
+    may be trained after each request (``eager``) or once at each of the run's checkpoints (``lazy``); with ``lazy`` the
+    affected shards must not be used in between. A row held out for validation affects its shard too, because it
+    influenced when training stopped. A row held out for the test affects no shard.
 
     The partition does not change. If it was computed from the interactions, it may still reveal a forgotten row
-    (``exact_level`` E1 in the record). If it was not (``hash``), nothing reveals the row (E2). With ``repartition``
-    nothing does either: at each checkpoint the retained data are partitioned again, by embeddings that are trained
-    again on them, and all shards and the aggregation are trained on that partition. This costs as much as the first
-    training, so it is no practical way to unlearn; it serves to measure what the partition reveals. The time budget
-    does not apply: partly trained shards would not be a valid deletion.
+    (``exact_level`` E1 in the run's record). If it was computed from user tokens alone (``hash``), nothing reveals the
+    row (E2). With ``repartition`` nothing does either: at each checkpoint the retained data are partitioned again, by
+    embeddings that are trained again on them, and all shards and the aggregation are trained on that partition. This
+    costs as much as the first training, so it is no practical way to unlearn; it serves to measure what the partition
+    reveals. The time budget does not apply: partly trained shards would not be a valid deletion.
 
     Attributes:
         partition: int16 [rows], the base model's shard of each log row.
-        workspace: the files of finished shards and of snapshots of training.
-        hits: for each request so far, the numbers of the affected shards.
-        trainings: cost figures of each training so far.
+        workspace: the files with finished shards and with snapshots of unfinished training.
+        hits: for each request so far, the numbers of the shards that it affects.
+        trainings: cost figures of each training so far, see :class:`Bill`.
     """
 
     name = "shards"
@@ -92,7 +92,7 @@ class Shards(UnlearningAlgorithm):
         """Refuse a model that is not an ensemble.
 
         Raises:
-            UserError: it is a single model.
+            UserError: the model is a single model.
         """
         if not isinstance(model, Ensemble):
             raise UserError(
@@ -119,13 +119,22 @@ class Shards(UnlearningAlgorithm):
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return no names: shards are trained again, not updated."""
+        """Return an empty tuple: shards are trained again, and no parameter is updated."""
         return ()
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mark the requests' rows as forgotten.
+        """Mark the requests' interactions as forgotten, and retrain if ``materialise`` is ``eager``.
 
-        With ``eager`` the affected shards are trained right away; with ``lazy``, in :meth:`complete`.
+        With ``lazy``, :meth:`complete` retrains later.
+
+        Args:
+            requests: the requests, which are answered together.
+            deadline: not used.
+
+        Returns:
+            The outcome: ``applied`` if any request affects a shard, otherwise ``skipped``; with ``eager`` also
+            ``diverged`` if a training ran out of memory or overflowed. ``shards`` in its ``work`` lists the affected
+            shards.
         """
         clock = Clock(self.device, *PHASES)
         change = self.bench.forget(np.concatenate([request.rows for request in requests]))
@@ -152,17 +161,22 @@ class Shards(UnlearningAlgorithm):
         return outcome
 
     def _hit(self, rows: np.ndarray) -> list[int]:
-        """Return the numbers of the shards trained or validated on any of some log rows (int64 indices), ascending."""
+        """Return the numbers of the shards whose models depend on any of some log rows, ascending.
+
+        Args:
+            rows: int64, indices of log rows. Test rows are ignored: a shard depends on its training and validation
+                rows.
+        """
         counted = rows[self.dataset.log.split[rows] != TEST]
         return distinct(self.model.shard_of.cpu().numpy()[counted]).tolist()
 
     @property
     def stale(self) -> list[int]:
-        """Numbers of the shards whose models still depend on a forgotten row, ascending."""
+        """Numbers of the shards whose models were trained or validated on a row that is now forgotten, ascending."""
         return self._hit(np.flatnonzero(self.dataset.forgotten & ~self.model.without.cpu().numpy()))
 
     def complete(self) -> bool:
-        """Train the shards that still depend on a forgotten row, and then the aggregation.
+        """Train the shards that still depend on a forgotten interaction, and then the aggregation.
 
         With ``repartition`` the retained data are partitioned again, and all shards are trained.
 
@@ -187,40 +201,56 @@ class Shards(UnlearningAlgorithm):
         return bool(stale)
 
     def _repartitioned(self, run: Run, state: State) -> tuple[dict[str, Any], np.ndarray]:
-        """Partition the retained data again; return cost figures, and the partition, int16 [rows of the log]."""
+        """Partition the retained data again.
+
+        Args:
+            run: the ensemble's settings.
+            state: the data, with the mask of forgotten rows.
+
+        Returns:
+            Cost figures, and the new partition, int16 [rows of the log]. The figures are ``partition_seconds``,
+            ``partition_cpu_seconds`` and ``partition_agreement``: the adjusted Rand index between the new partition and
+            the base model's over the retained training rows, 1 if they are the same.
+        """
         found = make_partition(run, state, self.workspace)
         kept = ~state.forgotten & (state.dataset.log.split == TRAIN)
         alike = agreement(self.partition[kept], found.shard_of[kept], run.config["num_shards"])
         return found.cost | {"partition_agreement": alike}, found.shard_of
 
     def memory(self) -> dict[str, Any]:
-        """Return the attributes ``hits`` and ``trainings`` for a snapshot."""
+        """Return ``hits`` and ``trainings``, to be stored in a snapshot from which an interrupted run continues."""
         return {"hits": self.hits, "trainings": self.trainings}
 
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Restore the state of a snapshot. The model's own buffers show which shards still have to be trained.
+        """Restore the state that is stored in a snapshot of an interrupted run.
+
+        The buffers in ``state_dict`` tell which shards still have to be trained.
 
         Args:
             state_dict: the model's parameters and buffers.
-            forgotten: bool [rows of the log], True for rows that were forgotten when the snapshot was taken.
-            memory: what :meth:`memory` returned; ``None`` if there is none.
+            forgotten: bool [rows of the log], True for interactions that were forgotten when the snapshot was taken.
+            memory: what :meth:`memory` returned for the snapshot; ``None`` if there is none.
         """
         super().restore(state_dict, forgotten)
         if memory is not None:
             self.hits, self.trainings = memory["hits"], memory["trainings"]
 
     def work_beside(self, stem: Path) -> None:
-        """Store finished shards and snapshots of training in files whose paths begin with ``stem``."""
+        """Store finished shards, and snapshots of unfinished training, in files.
+
+        Args:
+            stem: path with which the paths of these files begin.
+        """
         self.workspace = Workspace(stem)
 
     def finish(self) -> None:
-        """Remove the files of :meth:`work_beside`."""
+        """Remove the files that :meth:`work_beside` announced."""
         self.workspace.remove()
 
     def costs(self) -> dict[str, Any]:
-        """Return the affected shards and costs of training, see :meth:`Bill.described`, and ``materialise``."""
+        """Return the affected shards and the costs of training, see :meth:`Bill.described`, and ``materialise``."""
         bill = Bill(self.hits, self.trainings, int(self.config["num_shards"]), self.hyper.repartition)
         return bill.described() | {"materialise": self.hyper.materialise}
 
@@ -230,7 +260,7 @@ class Bill:
     """Computes what the requests to an ensemble cost.
 
     Attributes:
-        hits: numbers of the shards that each request affected, in the order of the requests.
+        hits: for each request, in their order, the numbers of the shards that it affects.
         trainings: cost figures of each training, see :meth:`~recbole.ensemble.learning.Costs.described`. With
             ``repartition`` they include ``partition_seconds``, ``partition_cpu_seconds`` and ``partition_agreement``.
         n_shards: number of shards in the ensemble.
@@ -243,15 +273,18 @@ class Bill:
     repartition: bool = False
 
     def described(self) -> dict[str, Any]:
-        """Return the costs as entries of a record.
+        """Return the costs as entries of the run's record.
 
-        ``shards_hit`` is the number of affected shards for each request, and ``dirty_shards`` the number of distinct
-        shards affected up to and including that request. ``expected_dirty_shards`` is ``K (1 - (1 - 1/K)^r)``, its
-        expectation for r requests that affect one random shard of K each. ``shards_trained``, ``shard_seconds``,
-        ``aggregate_seconds`` and their CPU seconds are sums over all trainings. ``projected_eager_seconds`` is the time
-        in seconds that training after each request would take, given the mean seconds of each shard's trainings, and
-        ``projected_eager_cpu_seconds`` its CPU time. With ``repartition``, ``partition_agreement`` lists, for each
-        training, the adjusted Rand index between its partition and the base model's, over the retained training rows.
+        - ``shards_hit``: for each request, the number of shards that it affects.
+        - ``dirty_shards``: for each request, the number of distinct shards that it or an earlier request affects.
+        - ``expected_dirty_shards``: ``K (1 - (1 - 1/K)^r)`` for the r-th request, the expectation of ``dirty_shards``
+          if each request affects one random shard of K.
+        - ``shards_trained``, ``shard_seconds``, ``aggregate_seconds``: sums over all trainings; ``..._cpu_seconds``
+          likewise.
+        - ``projected_eager_seconds``, ``projected_eager_cpu_seconds``: estimated time of training after each request,
+          from the mean time of each shard's trainings.
+        - ``partition_agreement`` (only with ``repartition``): for each training, the adjusted Rand index between its
+          partition and the base model's, over the retained training rows.
         """
         dirty: set[int] = set()
         found = [len(dirty := dirty | set(hit)) for hit in self.hits]
@@ -267,7 +300,7 @@ class Bill:
         } | (self._of_partitions() if self.repartition else {})
 
     def _of_partitions(self) -> dict[str, Any]:
-        """Return the entries that records have only with ``repartition``."""
+        """Return the entries of the record that exist only with ``repartition``."""
         return {
             "repartition": True,
             **{f"partition_{clock}": self._sum(f"partition_{clock}") for clock in _CLOCKS},
@@ -275,14 +308,23 @@ class Bill:
         }
 
     def _sum(self, name: str) -> float:
-        """Return the sum of one cost figure over trainings; a figure given per shard is summed over shards too."""
+        """Return the sum of one cost figure over all trainings, and over shards if the figure is given per shard.
+
+        Args:
+            name: name of the figure; trainings without this figure count as 0.
+        """
         taken = [training.get(name, 0.0) for training in self.trainings]
         return sum(sum(one.values()) if isinstance(one, Mapping) else one for one in taken)
 
     def _projected(self, clock: str) -> float:
-        """Return the seconds, by a clock (``seconds`` or ``cpu_seconds``), that training after each request would take.
+        """Estimate the seconds that training after each request would take.
 
-        Each training is assumed to take the mean of those that were measured.
+        A shard's training is assumed to take the mean over the shard's trainings that were measured, 0 if there was
+        none. The aggregation, and with ``repartition`` the partition, are assumed to take their mean over all
+        trainings.
+
+        Args:
+            clock: ``seconds`` (wall time) or ``cpu_seconds``.
         """
         mean, every = self._mean(f"shard_{clock}"), range(self.n_shards)
         eager = [sum(mean.get(one, 0.0) for one in (every if self.repartition else hit)) for hit in self.hits if hit]
@@ -290,7 +332,11 @@ class Bill:
         return sum(eager) + rest / max(len(self.trainings), 1) * len(eager)
 
     def _mean(self, name: str) -> dict[int, float]:
-        """Return each shard's mean of a cost figure over its trainings: shard number to seconds."""
+        """Return the mean of a cost figure over each shard's trainings: shard number to mean.
+
+        Args:
+            name: name of a figure that is given per shard, such as ``shard_seconds``.
+        """
         taken: dict[int, list[float]] = {}
         for training in self.trainings:
             for shard, seconds in training[name].items():

@@ -19,18 +19,20 @@ class U2uHyper(ProtectHyper):
 
 
 class U2u(ProtectionAlgorithm):
-    """Pulls the embeddings of users of different groups together, pair by pair: attribute unlearning after training.
+    """Attribute unlearning after training: pulls the embeddings of users of different groups together, pair by pair.
 
-    Y. Li et al., "Making Users Indistinguishable: Attribute-wise Unlearning in Recommender Systems", MM 2023 (equation
-    numbers not checked). With e_u the embedding of user u, and sums over all pairs of users of different groups and of
-    the same group, the objective is::
+    A group is the set of all users with the same value of an attribute, such as gender. Y. Li et al., "Making Users
+    Indistinguishable: Attribute-wise Unlearning in Recommender Systems", MM 2023 (equation numbers not checked). With
+    e_u the embedding of user u, a_u the user's group, and sums over all pairs of users of different groups and of the
+    same group, the objective is::
 
         sum_{a_i != a_j} |e_i - e_j|^2 - gamma sum_{a_i = a_j} |e_i - e_j|^2
 
     The authors' program does not have the second sum (gamma = 0, the default here). At the minimum of the first sum all
-    users have the same embedding. With ``u2u_repulsion`` as gamma, the objective has no minimum: only the number of
-    Adam's steps and the regulariser bound it. Both sums follow from the closed form ``sum_{i < j of n} |e_i - e_j|^2 =
-    n sum_i |e_i|^2 - |sum_i e_i|^2``, so a step takes O(users x d). With more than two groups, all are pulled together.
+    users have the same embedding. If ``u2u_repulsion``, which is gamma, is above 0, the objective has no minimum: only
+    the number of Adam's steps and the regulariser limit the change. Both sums follow from the closed form ``sum_{i < j
+    of n} |e_i - e_j|^2 = n sum_i |e_i|^2 - |sum_i e_i|^2``, so a step takes O(users x d). With more than two groups,
+    all are pulled together.
 
     The result still reveals the attribute: each group ends as a narrow cluster with its own centre, and decision trees
     can separate the clusters.
@@ -43,9 +45,16 @@ class U2u(ProtectionAlgorithm):
     def objective(
         self, view: str, vectors: torch.Tensor, groups: Sequence[torch.Tensor], at: tuple[int, int]
     ) -> tuple[float, torch.Tensor]:
-        """Return the objective, a sum over pairs of users, and its gradient in ``vectors``, float [n_users, d].
+        """Return the objective of the class's docstring, a sum over pairs of protected users, and its gradient.
 
-        See :meth:`ProtectionAlgorithm.objective <recbole.unlearning.protection.ProtectionAlgorithm.objective>`.
+        Args:
+            view: name of the matrix of user embeddings, such as ``table``; not used.
+            vectors: float [n_users, d], these embeddings, without an autograd graph.
+            groups: int64 user ids of the protected users in each group; two groups or more, none empty.
+            at: not used.
+
+        Returns:
+            The value to minimise, and its gradient with respect to ``vectors``, float [n_users, d].
         """
         return user_to_user(vectors, groups, self.hyper.u2u_repulsion)
 
@@ -53,7 +62,7 @@ class U2u(ProtectionAlgorithm):
 def user_to_user(
     vectors: torch.Tensor, groups: Sequence[torch.Tensor], repulsion: float = 0.0
 ) -> tuple[float, torch.Tensor]:
-    """Return U2U's objective, a sum over pairs of users (:class:`U2u`), and its gradient in the embeddings.
+    """Return the objective of :class:`U2u`, a sum over pairs of users, and its gradient.
 
     Args:
         vectors: float [n_users, d], user embeddings.
@@ -61,7 +70,7 @@ def user_to_user(
         repulsion: weight gamma of the sum over pairs of the same group.
 
     Returns:
-        The sum, and its gradient, float [n_users, d].
+        The sum, and its gradient with respect to ``vectors``, float [n_users, d].
     """
     everybody = torch.cat(list(groups))
     gradient = torch.zeros_like(vectors)
@@ -72,16 +81,16 @@ def user_to_user(
 
 
 def _add_pairs(vectors: torch.Tensor, people: torch.Tensor, times: float, gradient: torch.Tensor) -> float:
-    """Return ``times`` the sum of squared distances over all pairs of some users, and add its gradient in place.
+    """Return a multiple of the sum of squared distances over all pairs of some users, and add its gradient in place.
 
     Args:
         vectors: float [n_users, d], user embeddings.
-        people: int64, user ids.
-        times: a factor.
-        gradient: float [n_users, d], to which the result's gradient is added.
+        people: int64, ids of the users.
+        times: the factor by which the sum and its gradient are multiplied.
+        gradient: float [n_users, d], changed in place: the gradient with respect to ``vectors`` is added.
 
     Returns:
-        ``times`` the sum.
+        The multiplied sum.
     """
     own, n = vectors[people].double(), len(people)
     total = own.sum(dim=0)

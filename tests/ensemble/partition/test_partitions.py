@@ -227,7 +227,7 @@ def test_missing_or_non_finite_vectors_give_one_line_errors(name, whose):
     needed = name in VECTORS and BY.get(name, "user") in ("row", whose)
     for vectors, message in (
         (None, f"needs pretrained {whose} embeddings"),
-        (broken, f"{whose} embeddings are not finite"),
+        (broken, f"{whose} embeddings contain NaN, infinity"),
     ):
         if needed:
             with pytest.raises(UserError, match=f"^--partition {name}.* {message}"):
