@@ -138,7 +138,9 @@ def _train(argv: list[str], program: str) -> int:
     launcher.die_with_launcher()
     several = max(namespace.nproc, namespace.world_size) > 1 or launcher.launched()
     if several and namespace.device not in (None, "cpu"):
-        raise UserError(f"--device {namespace.device} names one GPU, but each of several processes uses its own GPU")
+        raise UserError(
+            f"--device {namespace.device} names one GPU, but each of several processes uses its own GPU; omit --device"
+        )
     if launcher.launched():
         overrides["gpu_id"] = str(launcher.local_rank())
     with loading():
