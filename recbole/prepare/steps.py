@@ -43,7 +43,7 @@ def command_line(
         by_number: whether ``--subset`` may also be a number of users.
 
     Returns:
-        The options: ``source`` (folder of raw files, or None), ``output`` (folder), ``name`` (of the data set to write),
+        The options ``source`` (folder of raw files, or None), ``output`` (folder), ``name`` (of the data set to write),
         ``subset`` (share of the users: float; number of users: int; all: None), ``seed`` and ``rating_threshold``.
 
     Raises:
