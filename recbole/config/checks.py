@@ -1,4 +1,4 @@
-"""Checks that reject impossible settings before anything is read or trained."""
+"""Checks that reject invalid settings before any data are read."""
 
 import math
 import re
@@ -49,7 +49,7 @@ def check_part_of_names(values: Mapping[str, Any], where: Callable[[str], str | 
     """Check that the settings that become part of file names contain no path separator, as ``../x`` does.
 
     Args:
-        values: all settings, name to value.
+        values: all settings, a dict from name to value.
         where: function from a setting's name to the place that set its value, for the message.
 
     Raises:
@@ -67,7 +67,7 @@ def check_choices(values: Mapping[str, Any], where: Callable[[str], str]) -> Non
     """Check the settings that have a fixed list of possible values, such as ``task_type``.
 
     Args:
-        values: all settings, name to value.
+        values: all settings, a dict from name to value.
         where: function from a setting's name to the place that set its value, for the message.
 
     Raises:

@@ -22,8 +22,8 @@ class Config:
     1. the packaged defaults ``properties/overall.yaml``, and for a sequential model ``sequential.yaml``;
     2. ``extra_defaults``;
     3. the packaged defaults of the model, ``properties/model/<Model>.yaml``;
-    4. those of the data set, ``properties/dataset/<dataset>.yaml``. A block ``<key>_fields`` in this file, such as
-       ``spam_fields``, applies only if the setting ``<key>`` is True;
+    4. the packaged defaults of the data set, ``properties/dataset/<dataset>.yaml``. A block ``<key>_fields`` in this
+       file, such as ``spam_fields``, applies only if the setting ``<key>`` is True;
     5. the user's config files from left to right, ``config_dict``, and the command line.
 
     The dictionaries ``eval_args`` and ``train_neg_sample_args`` are merged key by key; all other values are replaced as
@@ -40,7 +40,7 @@ class Config:
         model: the model's class name, or the class; ``None`` if a file, ``config_dict`` or the command line names it.
         dataset: the data set's name; ``None`` if a file, ``config_dict`` or the command line names it.
         config_file_list: path or paths of YAML files.
-        config_dict: settings, name to value.
+        config_dict: settings, a dict from name to value.
         command_line: settings from the command line, name to value. Text is parsed as YAML. An unknown name is an
             error; a name is known if it occurs in another layer.
         extra_defaults: further settings with their defaults, such as hyper-parameters of unlearning algorithms.

@@ -111,7 +111,7 @@ def is_bigger_better(metric: str) -> bool:
 
 
 def repeatable(given: bool | None, model_type: ModelType, where: str | None) -> bool | None:
-    """Return the setting ``repeatable``: whether the ranked items include those of the user's history.
+    """Return the setting ``repeatable``: whether the items of the user's history are ranked too.
 
     Args:
         given: the value that the user set; None if unset.

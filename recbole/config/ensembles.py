@@ -25,7 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "receraser": {"partition": "inbp", "aggregate": "attention", "anchor_update": "scalar_compat"},
     "ultrare": {"partition": "ot", "aggregate": "merge", "anchor_update": "vector"},
 }
-"""Dict from the name of an ensemble to its settings, name to value.
+"""Dict from the name of an ensemble to its settings (a dict from name to value).
 
 SISA: L. Bourtoule et al., "Machine Unlearning", S&P 2021. GraphEraser: M. Chen et al., "Graph Unlearning", CCS 2022.
 RecEraser: C. Chen et al., "Recommendation Unlearning", WWW 2022. UltraRE: Y. Li et al., "UltraRE: Enhancing RecEraser

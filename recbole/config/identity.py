@@ -51,7 +51,7 @@ def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] 
             without such a file, for example of another package.
 
     Returns:
-        Name to plain value.
+        A dict from name to plain value.
     """
     declared = packaged(f"model/{model}.yaml").values
     names = marked() | set(declared) | (set() if declared else set(undeclared))
@@ -75,8 +75,8 @@ class Identity:
     """Everything that determines the parameters of a model. Two runs with equal identities make the same model.
 
     Attributes:
-        settings: name to plain value: the settings that matter for the result, SHA-256 digests of the data and of the
-            forgotten interactions, and for an unlearned model the digest of its base model.
+        settings: dict from name to plain value. It has the settings that matter for the result, digests of the data and
+            of the forgotten interactions, and for an unlearned model the digest of its base model.
     """
 
     settings: Mapping[str, Any]

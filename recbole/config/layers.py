@@ -53,7 +53,7 @@ class Layer:
         values: the settings, name to value.
         kind: ``packaged`` (a file that is part of the program), ``file`` (a config file of the user), ``dict`` or
             ``command line``.
-        lines: name of a setting to its line in the file, counted from 1; empty if the place is no file.
+        lines: dict from the name of a setting to its line in the file, counted from 1; empty if the place is no file.
     """
 
     name: str
@@ -84,8 +84,8 @@ def user_layers(
     Args:
         config_file_list: path or paths of YAML files. A path ``configs/...`` that does not exist is looked up in the
             installed package.
-        config_dict: settings, name to value.
-        command_line: settings, name to value; text is converted to the value that it has in YAML.
+        config_dict: settings, a dict from name to value.
+        command_line: settings, a dict from name to value; text is converted to the value that it has in YAML.
 
     Raises:
         UserError: a file cannot be read, or a setting contains a NUL or invalid characters.
@@ -132,8 +132,9 @@ def packaged_layers(
 
     Returns:
         The list of layers that always apply, of which later ones override earlier ones: general defaults,
-        ``extra_defaults``, those of the model, those of the data set. And a dict from a setting, such as ``spam``, to
-        the layer that applies in addition if the setting is True: the block ``spam_fields`` in the data set's file.
+        ``extra_defaults``, the model's defaults and the data set's defaults. And a dict from a setting, such as
+        ``spam``, to the layer that applies in addition if the setting is True: the block ``spam_fields`` in the data
+        set's file.
     """
     of_dataset = packaged(f"dataset/{dataset.removesuffix('_test')}.yaml")
     blocks = [key for key, value in of_dataset.values.items() if key.endswith(_BLOCK) and isinstance(value, dict)]
@@ -167,7 +168,7 @@ def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, Layer]]:
             are merged key by key.
 
     Returns:
-        Name to value (a deep copy); and name to the last layer that contains the setting.
+        A dict from name to value (a deep copy), and a dict from name to the last layer that contains the setting.
     """
     values: dict[str, Any] = {}
     winners: dict[str, Layer] = {}

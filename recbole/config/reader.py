@@ -24,7 +24,7 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
     """Read a YAML file with settings.
 
     Returns:
-        Name to value; and name to the number of the line, from 1. Both are empty if the file is empty.
+        A dict from name to value, and a dict from name to the number of the line, from 1; both empty for an empty file.
 
     Raises:
         UserError: the file cannot be read, is not valid YAML, is too large or nested too deeply, has a name twice, or

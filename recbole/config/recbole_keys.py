@@ -31,7 +31,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     **dict.fromkeys(("entity_kg_num_interval", "relation_kg_num_interval"), ("[0,inf)", _GRAPH)),
     **dict.fromkeys(("nproc", "world_size"), (1, "start several processes with --nproc or torchrun")),
 }  # fmt: skip
-"""Settings that cause an error: name to RecBole's default, the only accepted value, and the reason for the message."""
+"""Settings that cause an error: dict from name to RecBole's default, the only accepted value, and the reason."""
 
 _NO_FILE = "data sets and data loaders are not saved"
 _NOWHERE = "flags of the same name, or torchrun, give the addresses of the processes"
@@ -51,7 +51,7 @@ HARMLESS: dict[str, tuple[Any, str]] = {
     **{key: (default, _NOWHERE) for key, default in (("ip", "localhost"), ("port", "5678"))},
     **dict.fromkeys(("group_offset", "offset", "local_rank"), (0, _NOWHERE)),
 }
-"""Settings that are ignored: name to RecBole's default, which causes no warning, and the reason for the warning."""
+"""Settings that are ignored: dict from name to RecBole's default, which causes no warning, and the reason."""
 
 
 def refuse(layer: Layer, known: Collection[str], drop_in: bool) -> None:

@@ -125,8 +125,8 @@ INTERVALS = Rule(
 THRESHOLD = Rule("null, or one column and a number, like {rating: 4}", _is_threshold)
 CLIPPING = Rule("null, or numbers above 0 like {max_norm: 5.0, norm_type: 2}", _is_clipping)
 
-#: Name of a setting to its rule. A setting whose default is null may also be null. A setting that is not listed here
-#: must have the type of its default.
+#: Dict from a setting's name to its rule. A setting whose default is null may also be null. A setting that is not
+#: listed here must have the type of its default.
 RULES: dict[str, Rule] = {
     # overall.yaml
     **dict.fromkeys(("seed", "unlearn_sample_selection_seed"), SEED),
@@ -187,7 +187,7 @@ RULES: dict[str, Rule] = {
     "hidden_act": TEXT,
 }
 
-#: Class name of a model to the rules that differ from :data:`RULES` for this model.
+#: Dict from a model's class name to the rules that differ from :data:`RULES` for this model.
 RULES_BY_MODEL: dict[str, dict[str, Rule]] = {
     "EASE": {"reg_weight": POSITIVE},  # without it the Gram matrix is singular
     "LightGCN": {"n_layers": NATURAL},  # with 0 layers it is matrix factorisation

@@ -8,7 +8,7 @@ from recbole.utils import UserError, suggest
 
 EVAL_KEYS = ("split", "order", "group_by", "mode")
 
-#: Name of a setting to advice for users who set it. These names suggest an effect that the settings do not have.
+#: Dict from a setting's name to advice for users who set it. The names suggest effects that the settings do not have.
 _HINTS = {
     "min_user_inter_num": 'write user_inter_num_interval, for example "[5,inf)"',
     "min_item_inter_num": 'write item_inter_num_interval, for example "[5,inf)"',

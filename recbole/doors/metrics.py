@@ -152,7 +152,8 @@ class _Popularity(_OfPlaces):
 
         Args:
             item_matrix: int64 [rows, k], the ids of the recommended items.
-            item_count: item id to its popularity, the number of its interactions; 0 for items that are missing.
+            item_count: dict from item id to its popularity, the number of its interactions; 0 for items that are
+                missing.
         """
         counts = Counter(item_count)
         return np.array([[counts[item] for item in row] for row in np.asarray(item_matrix).tolist()])
@@ -166,7 +167,7 @@ class _Tail(_OfPlaces):
 
         Args:
             item_matrix: int64 [rows, k], the ids of the recommended items.
-            count_items: item id to the number of its interactions.
+            count_items: dict from item id to the number of its interactions.
         """
         rarest = sorted(count_items, key=lambda item: count_items[item])[: max(len(count_items) // 10, 1)]
         return np.isin(item_matrix, rarest).astype(np.int64)

@@ -83,7 +83,7 @@ def run_recbole(
         model, dataset: the class name of the model and the name of the data set; None for the names in the config files
             or ``config_dict``.
         config_file_list: path or paths of YAML files with settings.
-        config_dict: further settings, name to value; they override the files.
+        config_dict: further settings, a dict from name to value; they override the files.
         saved: whether the weights of the best epoch are saved, as ``<checkpoint_dir>/<model>-<time>.pth``.
         queue: ignored. RecBole uses it to pass results between processes.
 
@@ -107,7 +107,7 @@ def objective_function(
     """Train a model and evaluate it, logging only errors. :class:`HyperTuning` calls this function for each trial.
 
     Args:
-        config_dict: settings, name to value, among them ``model`` and ``dataset`` unless a file contains these.
+        config_dict: settings, a dict from name to value. It contains ``model`` and ``dataset``, unless a file does.
         config_file_list, saved: as for :func:`run_recbole`.
 
     Returns:
@@ -194,8 +194,9 @@ def unlearn_recbole(
         model, dataset: the class name of the model and the name of the data set; None for the names in the config files
             or ``config_dict``.
         config_file_list: path or paths of YAML files with settings.
-        config_dict: further settings, name to value, such as ``unlearning_algorithm`` and the hyper-parameters of this
-            algorithm. ``sensitive_category`` with ``unlearning_fraction``, or ``forget_set``, select the forget set.
+        config_dict: further settings, a dict from name to value, such as ``unlearning_algorithm`` and the
+            hyper-parameters of this algorithm. ``sensitive_category`` with ``unlearning_fraction``, or ``forget_set``,
+            select the forget set.
         saved: whether the base model, the unlearned models and the logs are kept. If not, they are written to a
             temporary folder.
 

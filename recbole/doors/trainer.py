@@ -40,8 +40,8 @@ class Trainer:
         saved_model_file: the path to which :meth:`fit` saves the model.
         best_valid_score: the value of the setting ``valid_metric`` in the best validation so far; before the first one
             the worst possible value (plus or minus infinity).
-        best_valid_result: all metrics of the best validation so far, name to value; None before the first one.
-        train_loss_dict: number of an epoch, from 0, to its training loss.
+        best_valid_result: dict from each metric to its value in the best validation so far; None before the first one.
+        train_loss_dict: dict from the number of an epoch, from 0, to its training loss.
         start_epoch: the number of the first epoch that :meth:`fit` trains; above 0 after :meth:`resume_checkpoint`.
     """
 
@@ -76,9 +76,9 @@ class Trainer:
                 ``valid_metric``; None for no call.
 
         Returns:
-            The value of the setting ``valid_metric`` in the best validation; and a dict with all metrics of this
-                validation, name to value. Without validation, the value is the worst possible one (plus or minus
-                infinity), and the dict is None.
+            The value of the setting ``valid_metric`` in the best validation, and a dict from each metric to its value
+                in this validation. Without validation, the first is the worst possible value (plus or minus infinity),
+                and the dict is None.
 
         Raises:
             UserError: training diverged (the loss is NaN or infinite), or the file cannot be written.
@@ -115,7 +115,8 @@ class Trainer:
             show_progress: ignored.
 
         Returns:
-            Name of a metric, such as ``recall@10``, to its mean over users, rounded to ``metric_decimal_place``.
+            A dict from the name of a metric, such as ``recall@10``, to its mean over users, rounded to
+            ``metric_decimal_place``.
 
         Raises:
             UserError: the file does not exist, or its weights do not fit the model.

@@ -76,7 +76,7 @@ class InverseItemSequence(_OfSequences):
         self._named("INVERSE_ITEM_SEQ", f"Inverse_{self.ITEM_SEQ}")
 
     def __call__(self, dataset: Dataset, interaction: Interaction) -> Interaction:
-        """Add the left-padded sequences to the batch."""
+        """Add the left-padded sequences to the batch in place, and return the batch."""
         interaction[self.INVERSE_ITEM_SEQ] = self._of_rows(interaction, lambda row, n: row[n:] + row[:n])
         return interaction
 
@@ -103,7 +103,7 @@ class CropItemSequence(_OfSequences):
         return row[first : first + kept] + [0] * (len(row) - kept)
 
     def __call__(self, dataset: Dataset, interaction: Interaction) -> Interaction:
-        """Add the cropped sequences and their lengths to the batch."""
+        """Add the cropped sequences and their lengths to the batch in place, and return the batch."""
         interaction[self.CROP_ITEM_SEQ] = self._of_rows(interaction, self._cropped)
         interaction[self.CROP_ITEM_SEQ_LEN] = (interaction[self.ITEM_SEQ_LEN] * self.share).long()
         return interaction
@@ -130,7 +130,7 @@ class ReorderItemSequence(_OfSequences):
         return row[:first] + some + row[first + size :]
 
     def __call__(self, dataset: Dataset, interaction: Interaction) -> Interaction:
-        """Add the reordered sequences to the batch."""
+        """Add the reordered sequences to the batch in place, and return the batch."""
         interaction[self.REORDER_ITEM_SEQ] = self._of_rows(interaction, self._reordered)
         return interaction
 
@@ -161,7 +161,7 @@ class MaskItemSequence(_OfSequences):
         self._named("MASK_INDEX", "MASK_INDEX")
 
     def __call__(self, dataset: Dataset, interaction: Interaction) -> Interaction:
-        """Add the masked sequences, the original items, negatives and positions to the batch."""
+        """Add the four columns with the masked sequences and the masked items to the batch in place, and return it."""
         n_items, device = dataset.num(self.ITEM_ID), interaction[self.ITEM_SEQ].device
         last = random.random() < self.last
         found: dict[str, list[list[int]]] = {name: [] for name in (self.POS_ITEMS, self.NEG_ITEMS, self.MASK_INDEX)}

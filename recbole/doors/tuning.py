@@ -27,7 +27,7 @@ number of values that are drawn for a numeric parameter of a trial, one of which
 """
 
 Space = dict[str, tuple[str, list[Any]]]
-"""A search space: name of a parameter to its kind and the kind's arguments.
+"""A search space: dict from the name of a parameter to a pair, its kind and the arguments of this kind.
 
 The kinds are ``choice`` (arguments: the possible values), ``uniform`` (lowest and highest value), ``loguniform``
 (lowest and highest natural logarithm of the value) and ``quniform`` (lowest and highest value, and their step).
@@ -40,8 +40,8 @@ def space_of(lines: Mapping[str, tuple[str, str]]) -> Space:
     """Parse a search space.
 
     Args:
-        lines: name of a parameter to its kind (``choice``, ``uniform``, ``loguniform`` or ``quniform``) and the text
-            that gives the kind's arguments, such as ``[64,128]`` or ``-8,0``.
+        lines: dict from the name of a parameter to its kind (``choice``, ``uniform``, ``loguniform`` or ``quniform``)
+            and the text that gives the kind's arguments, such as ``[64,128]`` or ``-8,0``.
 
     Raises:
         UserError: a text is invalid; the message names the parameter.
@@ -81,7 +81,7 @@ class HyperTuning:
     Attributes:
         best_score, best_params, best_test_result: validation score, parameters and test metrics of the trial with the
             best validation score; None before the first trial.
-        params2result: the parameters of each trial, as text from :meth:`params2str`, to its result dictionary.
+        params2result: dict from the parameters of each trial, as text from :meth:`params2str`, to its result.
 
     Raises:
         UserError: no space is given, or it is invalid.
@@ -141,7 +141,7 @@ class HyperTuning:
         """Run one trial.
 
         Args:
-            params: the parameters, name to value.
+            params: dict from the name of each parameter to its value.
 
         Returns:
             Whether its validation score is better than that of all earlier trials.
@@ -167,7 +167,7 @@ class HyperTuning:
 
     @staticmethod
     def params2str(params: Mapping[str, Any]) -> str:
-        """Return parameters (name to value) as text: ``name:value, name:value``."""
+        """Return a dict from parameter to value as text: ``name:value, name:value``."""
         return ", ".join(f"{name}:{value}" for name, value in params.items())
 
     # --- choosing the parameters of the next trial ---------------------------------------------------------------

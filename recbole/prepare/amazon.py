@@ -33,7 +33,8 @@ _ITEMS_AT_ONCE = 4096
 Texts: TypeAlias = Mapping[str, Sequence[str]]
 """How the fields that rules for sensitive items test are made from an item's description.
 
-Name of a field to keys of the description. The field's value consists of the texts under these keys, joined by spaces.
+Dict from the name of a field to keys of the description. The field's value consists of the texts under these keys,
+joined by spaces.
 """
 
 
@@ -44,7 +45,7 @@ def urls(category: str) -> dict[str, str]:
 
 
 def file_names(category: str) -> tuple[str, str]:
-    """Return the names of a category's two files: that of the reviews, and that of the items' descriptions."""
+    """Return the names of a category's two files: first the file of reviews, then the file of descriptions."""
     return f"{category}.jsonl.gz", f"meta_{category}.jsonl.gz"
 
 
@@ -123,7 +124,7 @@ def _sensitive_parents(folder: Path, category: str, rules_path: Path, texts: Tex
     """Find the sensitive products of each category by their descriptions; arguments as in :func:`read`.
 
     Returns:
-        Name of a category of sensitive items to the products' parent_asins (Arrow string array).
+        A dict from the name of a category of sensitive items to the products' parent_asins (Arrow string array).
     """
     rules = SensitiveRules(rules_path)
     described = _described(find(folder, f"meta_{category}.jsonl"), texts)

@@ -37,7 +37,7 @@ def note_source(folder: Path, counts: Mapping[str, int]) -> None:
 
     Args:
         folder: the folder of the prepared files, to which a JSON file is written.
-        counts: name of what was counted, such as ``users``, to the number.
+        counts: dict from the name of what was counted, such as ``users``, to the number.
     """
     write_json(folder / SOURCE_COUNTS, dict(counts))
 
@@ -79,8 +79,8 @@ def compared(stage: str, found: Mapping[str, int] | None, published: Section) ->
 
     Args:
         stage: ``source`` (raw files) or ``prepared`` (files that were written).
-        found: name of what was counted, such as ``users``, to the number; None if nothing was counted, in which case
-            nothing is compared.
+        found: dict from the name of what was counted, such as ``users``, to the number; None if nothing was counted, in
+            which case nothing is compared.
         published: the published numbers.
     """
     if found is None:

@@ -34,7 +34,7 @@ class Form:
     optional must be tokens.
 
     Attributes:
-        types: name of each column to read to its Arrow type. Floats must be finite.
+        types: dict from the name of each column to read to its Arrow type. Floats must be finite.
         optional: names of the columns in which values may be missing.
         tokens: names of the optional string columns in which all values that are not missing must be tokens.
         least: the smallest valid integer, for all integer columns; None for no limit.

@@ -194,8 +194,8 @@ def check_together(data: Interactions | Purchases, at_least: Mapping[str, int]) 
 
     Args:
         data: the prepared data set.
-        at_least: the guarantees: name of a value that ``data.least()`` returns, such as ``rows_per_user``, to its
-            minimum.
+        at_least: the properties: dict from the name of a value that ``data.least()`` returns, such as
+            ``rows_per_user``, to its minimum.
 
     Raises:
         UserError: the files do not fit together, or ``at_least`` has an unknown name.

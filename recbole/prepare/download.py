@@ -172,12 +172,12 @@ def read_archive(
 
     Args:
         archive: the path of the zip file.
-        members: path of each file inside the archive to its expected SHA-256 (64 hexadecimal digits), or to None if
-            unknown.
+        members: dict from the path of each file inside the archive to its expected SHA-256 (64 hexadecimal digits), or
+            to None if unknown.
         name: the archive's name in messages; None for its path.
 
     Returns:
-        Path of each file inside the archive to its content.
+        A dict from the path of each file inside the archive to its content.
 
     Raises:
         UserError: the archive is not a zip file or is damaged, or one of the files is missing or has another SHA-256.

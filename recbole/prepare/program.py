@@ -64,14 +64,14 @@ def write_scenarios(
         folder: the folder to write to.
         dataset: the data set's name, with which the files' names begin.
         log: the interactions, or in next-basket recommendation the baskets, from which the forget sets are drawn.
-        categories: name of a category of sensitive items to the ids (tokens) of its items.
+        categories: dict from the name of a category of sensitive items to the ids (tokens) of its items.
         fractions: shares of all interactions that a forget set should contain.
         rule: ``A`` or ``B``, which says when to stop adding users, see `recbole.generators.forget_set.choose`.
         rating_threshold: only interactions with at least this rating can be forgotten; None for all.
         askers: text for error messages that says which users may request to forget something; empty if all may.
 
     Returns:
-        (category, seed, fraction) to the numbers of users, interactions and so on in the forget set, see
+        A dict from (category, seed, fraction) to the numbers of users, interactions and so on in the forget set, see
         `recbole.generators.forget_set.generate`.
 
     Raises:
@@ -104,9 +104,10 @@ def _print_table(
     """Print a table of the sizes of the forget sets of the first seed: the numbers of users and of interactions.
 
     Args:
-        categories: name of a category to its sensitive items.
+        categories: dict from the name of a category to its sensitive items.
         fractions: the forget sets' shares of all interactions, one column each.
-        reports: (category, seed, fraction) to the numbers that `recbole.generators.forget_set.generate` returned.
+        reports: dict from (category, seed, fraction) to the numbers that `recbole.generators.forget_set.generate`
+            returned.
     """
     say(f"\nforget sets of seed {SEEDS[0]}: requests/interactions to forget, for each fraction of the log")
     say(f"{'category':<18}{'items':>7}{'interactions':>14}" + "".join(f"{fraction:>13}" for fraction in fractions))

@@ -55,7 +55,7 @@ class Section:
     """The published numbers of one stage of the data: of the raw files, or of the prepared files.
 
     Attributes:
-        figures: name of what was counted, such as ``users``, to the published number.
+        figures: dict from the name of what was counted, such as ``users``, to the published number.
         origin: where the numbers are published; empty if unknown.
         reason: a likely reason if other numbers are counted, for the message; empty if none is known.
     """
@@ -72,8 +72,8 @@ class Published:
     Attributes:
         source: the published numbers of the raw files, before any filter.
         prepared: the published numbers of the files that the preparation writes.
-        at_least: properties that the preparation guarantees: name, such as ``rows_per_user`` (the smallest number of
-            interactions of a user), to the minimum.
+        at_least: what the preparation guarantees: dict from the name of a property, such as ``rows_per_user`` (the
+            smallest number of interactions of a user), to its minimum.
     """
 
     source: Section

@@ -25,10 +25,11 @@ class RawTable:
     A token is the id of a user, item or session as text. To save memory, each row stores an integer code for it.
 
     Attributes:
-        codes: name of a token column, such as ``user_id``, to int32 [n], the code of each row: an index into
-            ``tokens[name]``.
-        tokens: name of a token column to an Arrow string array of distinct tokens. Some may occur in no row.
-        numbers: name of a numeric column, such as ``timestamp``, to int64 or float64 [n], the values.
+        codes: dict from the name of a token column, such as ``user_id``, to int32 [n], the code of each row: an index
+            into ``tokens[name]``.
+        tokens: dict from the name of a token column to an Arrow string array of distinct tokens. Some may occur in no
+            row.
+        numbers: dict from the name of a numeric column, such as ``timestamp``, to int64 or float64 [n], the values.
     """
 
     codes: dict[str, np.ndarray]
@@ -110,7 +111,7 @@ class RawTable:
         return self if kept.all() else self.take(kept)
 
     def ordered(self, time: str = "timestamp") -> "RawTable":
-        """Sort the rows by user, and those of each user by time. A user's rows with equal times keep their order.
+        """Sort the rows by user, and each user's rows by time. A user's rows with equal times keep their order.
 
         Users are sorted by their tokens: as integers if all tokens are integers, else by code point.
 

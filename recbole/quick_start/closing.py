@@ -90,9 +90,9 @@ def sensitive_csv(
 def _write_exposure(path: Path, setup: Setup, rows: list[dict[str, Any]], kind: str, algorithm: str | None) -> bool:
     """Write the table of :func:`sensitive_csv` to ``path``; return False, and write nothing, if there are no counts.
 
-    As in ERASE, the counts refer to lists that rank all items, including those of the user's history. They are of the
-    users with a deletion request if the run has requests, otherwise of all users. Unlike in ERASE's tables of unlearned
-    models, the columns ``eval_type`` and ``unlearning_algorithm`` say which model was evaluated.
+    As in ERASE, the counts refer to lists that rank all items, including the items of the user's history. If the run
+    has deletion requests, only users with a request are counted. Unlike in ERASE's tables of unlearned models, the
+    columns ``eval_type`` and ``unlearning_algorithm`` say which model was evaluated.
     """
     config = setup.config
     population = "all" if setup.requests is None else "requesting"

@@ -107,7 +107,7 @@ _EVALUATION = (
 
 
 def train_flags() -> dict[str, tuple[Flag, ...]]:
-    """Return the flags of run_recbole.py: title of a group in ``--help`` to the group's flags."""
+    """Return the flags of run_recbole.py, as a dict from the title of a group in ``--help`` to the group's flags."""
     return {
         "the run": (
             *_run("ml-100k"),
@@ -157,7 +157,7 @@ _HUB = (
 
 
 def unlearn_flags(algorithms: Iterable[str]) -> dict[str, tuple[Flag, ...]]:
-    """Return the flags of unlearn.py: title of a group in ``--help`` to the group's flags.
+    """Return the flags of unlearn.py, as a dict from the title of a group in ``--help`` to the group's flags.
 
     Args:
         algorithms: the names that ``--unlearning_algorithm`` accepts.

@@ -52,8 +52,8 @@ def monolithic_references(setup: Setup, base: Stored, model: AbstractRecommender
         model: the base ensemble, loaded.
 
     Returns:
-        Checkpoint number (0 to 3) to the content of the model's file. Models that do not exist are left out, and models
-        with other settings too, with a warning. Empty if the run has no ensemble.
+        A dict from the checkpoint number (0 to 3) to the content of the model's file. Models that do not exist are left
+        out, and models with other settings too, with a warning. Empty if the run has no ensemble.
 
     Raises:
         UserError: a file belongs to other data, or its model was retrained without other interactions.
@@ -102,8 +102,8 @@ def distances_from_monolithic(
         setup: settings and data of the run.
         stored: the content of the single model's file; None if there is no single model.
         view: the evaluation data of the checkpoint: users, inputs, candidate items and relevant items.
-        models: kind of model (such as ``unlearned``) to the model and the columns that its result rows share. It
-            contains the ensembles and the single model (``monolithic``).
+        models: dict from the kind of model (such as ``unlearned``) to a pair: the model, and the columns that
+            its result rows share. It contains the ensembles and the single model (``monolithic``).
 
     Returns:
         Rows of the result table; and a list with one element, the single model's file name and SHA-256 as in the rows'

@@ -1,4 +1,4 @@
-"""Restores the settings, data and forgotten rows of a saved model from its checkpoint file."""
+"""Restores the settings, the data and the forgotten interactions of a saved model from its checkpoint file."""
 
 from __future__ import annotations
 

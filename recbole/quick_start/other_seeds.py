@@ -19,7 +19,7 @@ from recbole.trainer.stored import Stored
 from recbole.utils import UserError
 
 Others = Mapping[int, Mapping[int, Stored]]
-"""Nested dict: checkpoint number (0 to 3), then seed, to the file of the model retrained with this seed."""
+"""Nested dict from checkpoint number (0 to 3) and then seed to the file of the model retrained with this seed."""
 
 _YARDSTICKS = ("retrained_same_epoch", "monolithic")
 
@@ -38,7 +38,7 @@ def other_references(setup: Setup, base: Stored, model: AbstractRecommender, che
             retrained with the run's own seed.
 
     Returns:
-        Nested dict: checkpoint number, then seed, to the content of the model's file.
+        Nested dict from checkpoint number and then seed to the content of the model's file.
 
     Raises:
         UserError: a model is missing, or differs from the base model in more than the seed and the forgotten
@@ -94,11 +94,12 @@ def distances_from_others(
 
     Args:
         setup: settings and data of the run.
-        others: seed to the content of the file of the model that was retrained with this seed.
+        others: dict from seed to the content of the file of the model that was retrained with this seed.
         checkpoint: number of the checkpoint, 0 to 3.
         view: the evaluation data of the checkpoint: users, inputs, candidate items and relevant items.
-        models: kind of model (such as ``unlearned``) to the model and the columns that its result rows share. The kinds
-            ``retrained_same_epoch`` and ``monolithic`` are left out, because they are themselves only for comparison.
+        models: dict from the kind of model (such as ``unlearned``) to a pair: the model, and the columns that
+            its result rows share. The kinds ``retrained_same_epoch`` and ``monolithic`` are left out, because they are
+            themselves only for comparison.
 
     Returns:
         Rows of the result table, whose column ``reference`` has the file name and SHA-256 of the model with the other
@@ -123,7 +124,8 @@ def distances(
     Args:
         settings: metrics and list lengths.
         view: the evaluation data: users, inputs, candidate items and relevant items.
-        models: kind of model (such as ``unlearned``) to the model and the columns that its result rows share.
+        models: dict from the kind of model (such as ``unlearned``) to a pair: the model, and the columns that
+            its result rows share.
         reference: the model from which distances are measured.
 
     Returns:

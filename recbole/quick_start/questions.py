@@ -47,10 +47,10 @@ class Answers:
         timing: the keys ``rebuilt_seconds`` and ``rebuilt_cpu_seconds``, each with one number per checkpoint: the wall
             and CPU seconds for rebuilding the base model without the forgotten interactions. Empty if nothing is
             rebuilt.
-        seeds: value of ``reference`` to the seed, for models that were retrained with other seeds.
-        same_epoch: value of ``reference`` to the checkpoint number, for the weights that a retrained model had in the
-            epoch that validation selected for the base model. Checkpoints are missing for which validation selected
-            the same epoch for both models.
+        seeds: dict from the value of ``reference`` to the seed, for models that were retrained with other seeds.
+        same_epoch: dict from the value of ``reference`` to the checkpoint number, for the weights that a retrained
+            model had in the epoch that validation selected for the base model. Checkpoints are missing for which
+            validation selected the same epoch for both models.
         monolithic: values of ``reference``, in runs with an ensemble: the single models without shards that were
             retrained on all retained interactions.
     """
@@ -174,10 +174,11 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
 
 
 def _is_rebuilt(base: AbstractRecommender) -> bool:
-    """Return whether a run evaluates the rebuilt base model, see the module's docstring.
+    """Return whether a run also evaluates the rebuilt base model.
 
-    It does so if rebuilding changes the model's scores. For models without gradient training and models fitted in
-    closed form the answer is False, because rebuilding such a model is the same as retraining it.
+    Rebuilding means to compute again what the model derives from the data, such as a graph, without the forgotten
+    interactions; the parameters stay the same. The answer is True if this changes the model's scores. For models
+    without gradient training and models fitted in closed form it is False, because rebuilding equals retraining.
     """
     if not base.trainable or base.learned() is not None:
         return False
@@ -216,9 +217,10 @@ def _models(work: Work, checkpoint: int, latest: Latest) -> dict[str, tuple[Aske
         latest: the cache for the unlearned model.
 
     Returns:
-        Kind of model to the model and the columns that its result rows share. ``unlearned`` is always there; if they
-        exist also ``retrained``, ``retrained_same_epoch`` (the retrained model's weights in the epoch that validation
-        selected for the base model) and ``monolithic`` (a retrained single model, in runs with an ensemble).
+        A dict from the kind of model to a pair: the model, and the columns that its result rows share. ``unlearned`` is
+        always there; if they exist also ``retrained``, ``retrained_same_epoch`` (the retrained model's weights in the
+        epoch that validation selected for the base model) and ``monolithic`` (a retrained single model, in runs with an
+        ensemble).
     """
     setup, state = work.setup, work.state(checkpoint)
     stored = Stored.read(state.file)
@@ -252,7 +254,8 @@ def _same_epoch(work: Work, checkpoint: int, models: dict[str, tuple[Asked, Row]
     Args:
         work: the run's models and settings.
         checkpoint: 0 to 3.
-        models: kind of model to the model and the columns of its result rows, from :func:`_models`.
+        models: dict from the kind of model to a pair: the model, and the columns of its result rows, from
+            :func:`_models`.
 
     Returns:
         None if these weights were not saved; and if validation selected this epoch for the retrained model too, because
@@ -277,8 +280,8 @@ def _evaluate(work: Work, checkpoint: int, view: Views, models: dict[str, tuple[
         work: the run's models and settings.
         checkpoint: 0 to 3.
         view: the evaluation data of the checkpoint.
-        models: kind of model to the model and the columns that its result rows share. If there is a ``retrained``
-            model, the rows of the others contain their distances from it and differences of metrics.
+        models: dict from the kind of model to a pair: the model, and the columns that its result rows share. If there
+            is a ``retrained`` model, the rows of the others contain their distances from it and differences of metrics.
     """
     scenario, reference = work.setup.scenario, None
     if "retrained" in models:
@@ -295,7 +298,7 @@ def _evaluate(work: Work, checkpoint: int, view: Views, models: dict[str, tuple[
         own = []
         if kind != "base" or compare is not None:
             own = scenario.ask(model, beside, compare, **said, checkpoint=checkpoint)
-        if kind == "base":  # all but the differences is the same at every checkpoint, and known from `scenario.ask`
+        if kind == "base":  # only the differences depend on the checkpoint; `ask_all` has evaluated the rest once
             own = [row for row in own if row["minus"] is not None]
         rows[kind] = evaluate(model, view, *scenario.questions(), compare, **said) + own
     return [row for kind in models for row in rows[kind]]
@@ -307,7 +310,7 @@ def _ndcg_rows(work: Work, view: Views, models: dict[str, tuple[Asked, Row]]) ->
     Args:
         work: the run's models and settings.
         view: the evaluation data of the last checkpoint.
-        models: kind of model to the model and the columns of its result rows.
+        models: dict from the kind of model to a pair: the model, and the columns of its result rows.
 
     Returns:
         Rows of the result table. The list is empty if the run computes NDCG@10 anyway, in runs about spam (whose

@@ -38,10 +38,10 @@ def describe(
         state: the model's kind (such as ``base``), its checkpoint number and which interactions it has forgotten.
         identity: the settings, data and forgotten interactions that determine the model's parameters; None if unknown.
         arguments: the command line, without credentials.
-        timing: name of a phase, such as ``load_seconds``, to seconds; may contain further values.
+        timing: dict from the name of a phase, such as ``load_seconds``, to seconds; may contain further values.
         rows: rows of the result table; None if the model has not been evaluated yet.
-        requests: how the deletion requests ended: name of an outcome, such as ``applied``, to the number of requests.
-            None stores only how many requests there are and how many were processed.
+        requests: dict from an outcome, such as ``applied``, to the number of deletion requests that ended with it. None
+            stores only how many requests there are and how many were processed.
     """
     dataset = setup.dataset
     total = 0 if setup.requests is None else len(setup.requests)

@@ -73,23 +73,26 @@ class Setup(Run):
         return checkpoint_sizes(len(self.asked))
 
     def base(self) -> State:
-        """Return the state of the base model: trained on all data, nothing forgotten."""
+        """Return the state (forgotten interactions, file) of the base model: trained on all data, nothing forgotten."""
         return self._state("base", None, self.scenario.names.base())
 
     def retrained(self, checkpoint: int) -> State:
-        """Return the state of the model retrained without the interactions forgotten by a checkpoint (0 to 3)."""
+        """Return the state (forgotten interactions, file) of the retrained model of a checkpoint (0 to 3).
+
+        It is trained without the interactions that the requests before this checkpoint forget.
+        """
         return self._state("retrained", checkpoint, self.scenario.names.retrained(checkpoint))
 
     def retrained_same_epoch(self, checkpoint: int) -> State:
-        """Return the state of the retrained model of a checkpoint (0 to 3), with its weights in another epoch.
+        """Return the state (forgotten interactions, file) of the retrained model of a checkpoint, in another epoch.
 
-        This is the epoch that validation selected for the base model. The weights are stored in a file of their own.
+        The file contains the weights that this model had in the epoch that validation selected for the base model.
         """
         name = self.scenario.names.retrained_same_epoch(checkpoint)
         return self._state("retrained_same_epoch", checkpoint, name)
 
     def unlearned(self, algorithm: str, checkpoint: int, folder: Path | None = None) -> State:
-        """Return the state of the unlearned model at a checkpoint.
+        """Return the state (forgotten interactions, file) of the unlearned model at a checkpoint.
 
         Args:
             algorithm: the name of the unlearning algorithm.

@@ -167,7 +167,7 @@ def _given(config: Config, scenario: Scenario, index: int | None) -> Stored | No
 def _check_files(setup: Setup, state: State, identity: Identity) -> None:
     """Raise a UserError, before any work, if the run would replace a model that has other settings.
 
-    A retraining is also rejected if its settings (``identity``) differ from those of the existing base model in more
+    A retraining is also rejected if its settings (``identity``) and the existing base model's settings differ in more
     than the forgotten interactions, because the two models could not be compared.
     """
     config, scenario = setup.config, setup.scenario
@@ -300,7 +300,7 @@ def _valid_rows(best_valid: dict[str, float], state: State, about: Row) -> list[
     """Return rows of the result table with the metrics of the best validation during training.
 
     Args:
-        best_valid: name of a metric, such as ``ndcg@10``, to its value.
+        best_valid: dict from the name of a metric, such as ``ndcg@10``, to its value.
         state: the trained model's data and checkpoint number.
         about: values for further columns of the rows.
     """
@@ -343,7 +343,7 @@ def _write(
 
 
 def _copy_as_best(path: Path, best: Path, record: dict[str, Any]) -> None:
-    """Copy the retrained model of the last checkpoint to a second name (``..._best.pth``), with its record."""
+    """Copy the retrained model of the last checkpoint, with its record, to a second name (``..._best.pth``)."""
     with atomic_write(best, "wb", best.with_suffix(".json")) as file, open(path, "rb") as source:
         while piece := source.read(2**24):
             file.write(piece)

@@ -188,7 +188,8 @@ class Unlearned:
 
     Attributes:
         summary: counts and seconds of all requests; None if existing models are only evaluated.
-        records: checkpoint number (0 to 3) to the JSON record of the unlearned model, still without metrics.
+        records: dict from the checkpoint number (0 to 3) to the JSON record of the unlearned model, still without
+            metrics.
         unfinished: functions that remove the files from which an interrupted run resumes.
     """
 
@@ -260,7 +261,7 @@ def _record_before(checkpoint: Path, resume: ResumeFile) -> dict[str, Any]:
 
 
 def _certificates(work: Work) -> dict[int, dict[str, Any]]:
-    """Return the certificates in the records of the unlearned models: checkpoint number (0 to 3) to certificate.
+    """Return the certificates in the records of the unlearned models, as a dict from checkpoint number to certificate.
 
     Only some algorithms (CEU, IDEA) certify their models. For the others the dict is empty.
     """
@@ -274,7 +275,7 @@ def _told_of(work: Work, checkpoint: int, name: str) -> Any:
 
 
 def _requests_before(work: Work) -> dict[str, Any] | None:
-    """Return the counts of requests by outcome in the record of the last checkpoint, or None if there is none."""
+    """Return the number of requests with each outcome, from the record of the last checkpoint; None without one."""
     return cast("dict[str, Any] | None", _told_of(work, LAST, "requests"))
 
 
@@ -282,10 +283,10 @@ def _references(setup: Setup, base: Stored, model: AbstractRecommender) -> dict[
     """Read the files of the retrained models that exist, one for each checkpoint at most.
 
     Returns:
-        Checkpoint number to the file's content, and the result of :meth:`Setup.twin`.
+        A dict from the checkpoint number to a pair: the file's content, and the result of :meth:`Setup.twin`.
 
     Raises:
-        UserError: a model belongs to other data, has forgotten other interactions, or is rejected by the latter method.
+        UserError: a model belongs to other data, has forgotten other interactions, or :meth:`Setup.twin` rejects it.
     """
     found: dict[int, tuple[Stored, bool | str]] = {}
     for checkpoint in range(N_CHECKPOINTS) if setup.scenario.removes else ():
@@ -305,7 +306,8 @@ def _same_epoch(
 ) -> dict[int, Stored]:
     """Read the files with the retrained models' weights in the epoch that validation selected for the base model.
 
-    Returns checkpoint number to the file's content. Files of other retrained or base models give a warning instead.
+    Returns a dict from checkpoint number to file content. A file of other retrained or base models is left out, with a
+    warning.
     """
     found: dict[int, Stored] = {}
     for checkpoint, (retrained, _) in references.items():

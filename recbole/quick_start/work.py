@@ -33,17 +33,17 @@ class Work:
         setup: settings, data and requests of the run.
         algorithm: the class of the unlearning algorithm.
         places: the folders for the run's files, including a subfolder for hyper-parameters other than the defaults.
-        hyper: name of each hyper-parameter of the algorithm to its value.
+        hyper: dict from the name of each hyper-parameter of the algorithm to its value.
         base: the file of the base model.
-        references: checkpoint number to the file of the retrained model, and whether the model was trained exactly like
-            the base model except for the forgotten interactions (True, False or ``unknown``). Checkpoints without a
-            retrained model are missing.
-        same_epoch: checkpoint number to the file with the retrained model's weights in the epoch that validation
-            selected for the base model. Checkpoints without this file are missing.
-        others: nested dict, checkpoint number, then seed, to the file of the model retrained with this seed; empty
-            without the setting ``other_seeds``.
-        monolithic: checkpoint number to the file of a single model retrained without shards; empty if the run has no
-            ensemble.
+        references: dict from the checkpoint number to a pair: the file of the retrained model, and whether the model
+            was trained exactly like the base model except for the forgotten interactions (True, False or ``unknown``).
+            Checkpoints without a retrained model are missing.
+        same_epoch: dict from the checkpoint number to the file with the retrained model's weights in the epoch that
+            validation selected for the base model. Checkpoints without this file are missing.
+        others: nested dict from the checkpoint number and then the seed to the file of the model that was retrained
+            with this seed; empty without the setting ``other_seeds``.
+        monolithic: dict from the checkpoint number to the file of a single model retrained without shards; empty if the
+            run has no ensemble.
     """
 
     setup: Setup
@@ -159,7 +159,7 @@ class Work:
         for checkpoint in range(N_CHECKPOINTS):
             stored = Stored.read(variant.state(checkpoint).file)
             if stored.version == 0 or stored.identity is None:
-                continue  # files of the first version contain only what loading compares anyway
+                continue  # old files contain only settings that loading has compared already
             found = stored.differences(variant.identity(checkpoint), but)
             if found:
                 raise UserError(

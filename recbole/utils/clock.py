@@ -14,7 +14,8 @@ class Clock:
         phases: names of phases that :attr:`seconds` contains even if they never take place.
 
     Attributes:
-        phases: name of a phase to its seconds so far. If a phase takes place several times, these are added up.
+        phases: dict from the name of a phase to its seconds so far. If a phase takes place several times, these are
+            added up.
         last: when the previous phase ended, in the seconds of :func:`~recbole.utils.device.now`.
     """
 
@@ -23,7 +24,7 @@ class Clock:
         self.phases: dict[str, float] = dict.fromkeys(phases, 0.0)
 
     def lap(self, phase: str) -> float:
-        """End a phase: add the seconds since the previous phase ended to those of ``phase``, and return them."""
+        """End a phase: return the seconds since the previous phase ended, and add them to the seconds of ``phase``."""
         time = now(self.device)
         spent, self.last = time - self.last, time
         self.phases[phase] = self.phases.get(phase, 0.0) + spent

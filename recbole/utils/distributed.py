@@ -66,12 +66,12 @@ def stop() -> None:
 
 
 def rank() -> int:
-    """Return this process's rank among all processes, from 0; 0 without a group."""
+    """Return this process's rank, its number from 0 among the processes of the run; 0 without a process group."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """Return the number of processes; 1 without a group."""
+    """Return the number of processes of the run; 1 without a process group."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 

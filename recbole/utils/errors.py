@@ -22,7 +22,7 @@ class UserError(Exception):
 
 
 class NotAvailable(UserError, NotImplementedError, ImportError):
-    """A feature of RecBole that this package lacks. The message names it, and says why or what to use instead."""
+    """Raised for a feature of RecBole that this package does not have. The message says why, or what to use instead."""
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -115,7 +115,7 @@ def launch(nproc: int, world_size: int, group_offset: int, address: str, port: s
 
     Args:
         nproc: the number of processes on this machine.
-        world_size: the number of processes on all machines; -1 or 0 means ``nproc``.
+        world_size: the number of processes on all machines; a number below ``nproc``, such as -1, means ``nproc``.
         group_offset: the rank of this machine's first process.
         address, port: the host name and port at which rank 0 listens. Port 0 selects a free port, which works on a
             single machine only.

@@ -1,7 +1,7 @@
 """Lets one process at a time write the same files, also if processes on several machines share a folder.
 
-The lock is a small file in the folder, which names the writing process. It is created exclusively, which every file
-system supports, including network ones. The writer regularly updates the file's modification time. Whether a writer was
+The lock is a small file in the folder, which names the writing process. Only one process succeeds in creating the file,
+on every file system, including network ones. The writer regularly updates the file's modification time. Whether a writer was
 killed is shown by the operating system's lock on the file if it runs on the same machine, otherwise by the file's age.
 """
 
@@ -41,7 +41,7 @@ JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
 _FIRST_POLL, _LAST_POLL = 0.02, 0.5  # seconds between two attempts: 0.02 at first, doubled up to 0.5
 _MOST_BYTES = 65536  # bytes of a lock file that are read
-_WINDOWS = os.name == "nt"  # which neither renames nor removes open files
+_WINDOWS = os.name == "nt"  # on Windows, open files can be neither renamed nor removed
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _create(lock: Path) -> _File | None:
-    """Create the lock file, get the operating system's lock on it, and return it; None if the file exists already.
+    """Create the lock file, get the operating system's lock on it, and return it; None if another process was faster.
 
     The file names this process before it is locked. If the process is killed in between, its id shows that it ended.
     """
@@ -282,7 +282,7 @@ def _lives(holder: Holder | None, free: bool | None, folder: Path, beat: float) 
 
 
 def _runs(pid: int) -> bool:
-    """Return whether a process runs on this machine; always True on Windows, where the check would end the process."""
+    """Return whether a process runs on this machine; always True on Windows, where checking could end the process."""
     if _WINDOWS:
         return True
     with contextlib.suppress(PermissionError):  # another user's process

@@ -16,10 +16,10 @@ def from_modules(
 
     Args:
         package: dotted name of the package.
-        homes: public name to the module that defines it: the name of a module in the package, or the dotted name of a
-            module elsewhere.
-        absent: name that RecBole's package has but this one does not to the reason, or to what to use instead; None if
-            there is no such name.
+        homes: dict from each public name to the module that defines it: the name of a module in the package, or the
+            dotted name of a module elsewhere.
+        absent: dict from names that exist in RecBole's package but not in this one to the reason, or to what to use
+            instead; None if there are no such names.
 
     Returns:
         A function from a name to the object. It raises :class:`NotAvailable` for a name in ``absent``, and

@@ -19,7 +19,7 @@ def offered(group: str, own: Container[str] = ()) -> dict[str, EntryPoint]:
         own: the names of this package's own algorithms, models, metrics or scenarios, which no other may have.
 
     Returns:
-        Name of the offered object to its entry point.
+        A dict from the name of the offered object to its entry point.
 
     Raises:
         UserError: two distributions offer the same name, or one offers a name that this package has.

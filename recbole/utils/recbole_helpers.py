@@ -57,7 +57,7 @@ def calculate_valid_score(valid_result: Mapping[str, float], valid_metric: str |
     """Return the value of the metric that decides about early stopping, from the metrics of a validation.
 
     Args:
-        valid_result: name of a metric, such as ``recall@10``, to its value.
+        valid_result: dict from the name of a metric, such as ``recall@10``, to its value.
         valid_metric: the name of the wanted metric, in upper or lower case; None means Recall@10.
 
     Raises:
@@ -71,5 +71,5 @@ def calculate_valid_score(valid_result: Mapping[str, float], valid_metric: str |
 
 
 def dict2str(result_dict: Mapping[str, float]) -> str:
-    """Return metrics (name to value) as text on one line: ``name : value``, separated by four spaces."""
+    """Return a dict from metric to value as text on one line: ``name : value``, separated by four spaces."""
     return "    ".join(f"{name} : {value}" for name, value in result_dict.items())

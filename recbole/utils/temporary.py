@@ -74,7 +74,7 @@ def folder_beside(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files and folders in ``folder`` whose processes have ended."""
+    """Remove the temporary files and folders in ``folder`` that were made by processes that have ended."""
     try:
         found = [entry.name for entry in os.scandir(folder) if _OURS.fullmatch(entry.name)]
     except OSError:  # missing or unreadable; the caller's next step will report it

@@ -13,7 +13,7 @@ def undisturbed() -> Iterator[None]:
     """After the block, restore logging, torch's number of threads and torch's determinism flags.
 
     Logging means the handlers and levels of the root logger and of this package's logger ``recbole``. At the beginning
-    of the block, the latter has no handlers, so that a run can add its own; these are closed at the end.
+    of the block, ``recbole`` has no handlers, so that a run can add its own; these are closed at the end.
     """
     import torch
 
