@@ -1,4 +1,4 @@
-"""Distribution ``erase-bench``: packages ``recbole`` and ``erase_bench``, configurations, preparations of data."""
+"""Builds the distribution ``erase-bench``: packages ``recbole`` and ``erase_bench``, configurations, data scripts."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 
 def requirements(name):
-    """Return what a requirements file asks for, without its comments."""
+    """Return the requirements in the file ``name``, without comments and options."""
     lines = Path(name).read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith(("#", "-"))]
 

@@ -1,4 +1,4 @@
-"""Unlearn a forget set from a trained recommender and evaluate the result: ``python unlearn.py --help``."""
+"""Unlearn interactions from a trained recommender and evaluate the result: ``python unlearn.py --help``."""
 
 import sys
 

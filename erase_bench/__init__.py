@@ -1,8 +1,8 @@
-"""The installed commands of ERASE bench. Before they start, they check that RecBole is not installed over this package.
+"""The installed commands, such as ``erase-bench``. They first check that RecBole is not installed in the same place.
 
-The distributions of RecBole and of ERASE bench both install a package ``recbole``. Whichever is installed later
-overwrites files of the other. This module therefore imports nothing from ``recbole`` before the check. In an
-installation, the folder of this file also contains ``configs/`` and, in ``dataset/``, each data set's ``prepare.py``.
+RecBole and ERASE bench both install a package called ``recbole``, so the later installation overwrites files of the
+earlier one. This module therefore imports nothing from ``recbole`` before the check. In an installation, the folder of
+this file also contains the folders ``configs`` and ``dataset`` (each data set's ``prepare.py``).
 """
 
 import importlib.util
@@ -16,7 +16,12 @@ _OURS = Path("properties", "deciding.yaml")
 
 
 def mixed_with_recbole() -> str | None:
-    """Return a one-line error message if RecBole's files are in the folder of this project's package, else None."""
+    """Check whether RecBole's files are in the folder of this project's package ``recbole``.
+
+    Returns:
+        A one-line error message if they are, if this project's files are missing there, or if there is no package
+        ``recbole``; otherwise None.
+    """
     found = importlib.util.find_spec("recbole")
     folders = list(found.submodule_search_locations or []) if found else []
     if not folders:
@@ -51,7 +56,16 @@ def make_forget_set() -> int:
 
 
 def _run(program: str, module: str, function: str) -> int:
-    """Import a module and call its function, unless RecBole was installed over this package; return the exit status."""
+    """Run a program, unless :func:`mixed_with_recbole` finds a mistake, which is then printed.
+
+    Args:
+        program: the program's name, for messages.
+        module: the dotted name of the module to import.
+        function: the function of the module that runs the program and returns the exit status.
+
+    Returns:
+        The program's exit status; 2 after a mistake.
+    """
     hear_signals(program)
     mistake = mixed_with_recbole()
     if mistake:

@@ -1,4 +1,4 @@
-"""Handles signals while a program is still importing its modules."""
+"""Handles signals, such as Ctrl-C, while a program is still importing its modules."""
 
 import contextlib
 import os
@@ -9,12 +9,12 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 
 
 def hear_signals(program: str) -> None:
-    """Make a signal that stops the program end this process with a one-line message instead of a traceback.
+    """Let signals that stop the program, such as Ctrl-C, end this process with one line instead of a traceback.
 
-    The handlers are replaced once the program installs its own. The exit status is 128 plus the signal's number.
+    The exit status is then 128 plus the signal's number. This holds until the program handles signals itself.
 
     Args:
-        program: the program's name in the message.
+        program: the program's name, with which the line begins.
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:

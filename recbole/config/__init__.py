@@ -1,4 +1,7 @@
-"""The settings of a run: merged from YAML files and the command line, checked, each with the place that set it."""
+"""The settings of a run: merged from YAML files and the command line, and checked.
+
+For each setting, the name of the file (or other place) that set its value is remembered for messages.
+"""
 
 from recbole.config.configurator import Config
 

@@ -1,4 +1,4 @@
-"""Checks that reject impossible settings before anything is read or trained."""
+"""Checks that reject invalid settings before any data are read."""
 
 import math
 import re
@@ -22,17 +22,17 @@ _SPLITS = {"RS": "a list of three shares, like [0.8, 0.1, 0.1]", "LS": "valid_an
 
 
 def checked_type(key: str, value: Any, default: Any, where: str, rule: Rule | None = None, strict: bool = True) -> Any:
-    """Check a setting's value and return it, converted to the type that the setting should have.
+    """Check the value of a setting, and return it converted to the type that the program uses, such as ``int``.
 
     Args:
         key: the setting's name.
-        value: its value; None is returned unchanged if the setting may be null.
-        default: its packaged default.
-        where: the place that set it, for the message, such as ``my.yaml, line 3``.
-        rule: the :class:`~recbole.config.rules.Rule` that says which values are allowed; None allows the values of the
-            default's type.
-        strict: whether integers, other numbers and text are distinguished if there is no rule, see
+        value: the value; None is returned unchanged if the setting may be null.
+        default: the setting's default in the packaged files.
+        where: the place that set the value, for the message, such as ``my.yaml, line 3``.
+        rule: the values that are allowed; None allows values of the default's type, see
             :func:`~recbole.config.rules.rule_by_default`.
+        strict: used without a rule. True requires exactly the default's type. False also allows, for an integer
+            default, other numbers, and for a text default, any value.
 
     Raises:
         UserError: the value has another type or is out of range.
@@ -46,11 +46,14 @@ def checked_type(key: str, value: Any, default: Any, where: str, rule: Rule | No
 
 
 def check_part_of_names(values: Mapping[str, Any], where: Callable[[str], str | None]) -> None:
-    """Raise a UserError if a setting that becomes part of file names contains a path separator, as in ``../x``.
+    """Check that the settings that become part of file names contain no path separator, as ``../x`` does.
 
     Args:
-        values: all settings.
-        where: function from a setting's name to the place that set it, for the message.
+        values: all settings, a dict from name to value.
+        where: function from a setting's name to the place that set its value, for the message.
+
+    Raises:
+        UserError: a setting contains a path separator.
     """
     for key in ("dataset", "sensitive_category", "unlearning_sample_selection_method"):
         value = values.get(key)
@@ -61,11 +64,14 @@ def check_part_of_names(values: Mapping[str, Any], where: Callable[[str], str | 
 
 
 def check_choices(values: Mapping[str, Any], where: Callable[[str], str]) -> None:
-    """Raise a UserError if a setting with a fixed list of possible values has another value.
+    """Check the settings that have a fixed list of possible values, such as ``task_type``.
 
     Args:
-        values: all settings.
-        where: function from a setting's name to the place that set it, for the message.
+        values: all settings, a dict from name to value.
+        where: function from a setting's name to the place that set its value, for the message.
+
+    Raises:
+        UserError: a setting has another value.
     """
     for key, choices in _CHOICES.items():
         value = values.get(key)
@@ -75,10 +81,14 @@ def check_choices(values: Mapping[str, Any], where: Callable[[str], str]) -> Non
 
 
 def checked_cutoffs(topk: Any, where: str) -> list[int]:
-    """Return ``topk`` as a list of positive integers.
+    """Return the setting ``topk`` (lengths of the recommended lists) as a list of integers.
+
+    Args:
+        topk: the setting's value, a number or a list.
+        where: the place that set the value, for the message.
 
     Raises:
-        UserError: it is neither a positive integer nor a list of them.
+        UserError: the value is neither a positive integer below 2^31 nor a list of such integers.
     """
     cutoffs = list(topk) if isinstance(topk, (list, tuple)) else [topk]
     if not cutoffs or not all(isinstance(k, int) and not isinstance(k, bool) and 0 < k < 2**31 for k in cutoffs):
@@ -87,10 +97,14 @@ def checked_cutoffs(topk: Any, where: str) -> list[int]:
 
 
 def checked_metrics(metrics: Any, where: str) -> list[str]:
-    """Return ``metrics`` as a list of names; whether such metrics exist is checked later, by the evaluator.
+    """Return the setting ``metrics`` as a list of names. Whether the metrics exist is checked later.
+
+    Args:
+        metrics: the setting's value, a name or a list.
+        where: the place that set the value, for the message.
 
     Raises:
-        UserError: it is neither a name nor a list of names.
+        UserError: the value is neither a name nor a list of names.
     """
     names = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
     if not names or not all(isinstance(name, str) for name in names):
@@ -99,11 +113,15 @@ def checked_metrics(metrics: Any, where: str) -> list[str]:
 
 
 def checked_eval_args(eval_args: Any, where: str) -> dict[str, Any]:
-    """Return ``eval_args`` with the keys split, order, group_by and mode (``{"valid": ..., "test": ...}``).
+    """Check the setting ``eval_args``, which says how data are split and which items are ranked.
 
     Args:
-        eval_args: the setting, with these four keys.
-        where: the place that set it, for messages.
+        eval_args: the setting's value, a dict with the keys ``split``, ``order``, ``group_by`` and ``mode``.
+        where: the place that set the value, for messages.
+
+    Returns:
+        The same dict in one notation: ``group_by`` is ``user`` or ``none``, and ``mode`` is a dict with the keys
+        ``valid`` and ``test``.
 
     Raises:
         UserError: one of the values is not supported.
@@ -124,7 +142,15 @@ def checked_eval_args(eval_args: Any, where: str) -> dict[str, Any]:
 
 
 def _checked_mode(mode: Any, where: str) -> dict[str, str]:
-    """Return the modes of validation and test as a dict; a mode given for only one of them is used for both."""
+    """Return the evaluation mode (such as ``full`` or ``uni100``) as a dict with the keys ``valid`` and ``test``.
+
+    Args:
+        mode: one mode for both, or a dict with one or both keys. If a key is missing, it gets the value of the other.
+        where: the place that set the mode, for the message.
+
+    Raises:
+        UserError: a key or a mode is not supported.
+    """
     given = mode if isinstance(mode, dict) else {"valid": mode}
     wrong = [part for part in given if part not in ("valid", "test")]
     if wrong or not given:
@@ -159,12 +185,15 @@ def _check_split(split: Any, where: str) -> None:
 
 
 def checked_negatives(negatives: Any, defaults: Mapping[str, Any], where: str) -> dict[str, Any] | None:
-    """Return ``train_neg_sample_args`` with all keys, or ``None`` if no negatives are to be drawn.
+    """Check the setting ``train_neg_sample_args``, which says how negative items are drawn in training.
 
     Args:
-        negatives: the setting.
-        defaults: every possible key with its default.
-        where: the place that set it, for messages.
+        negatives: the setting's value, a dict; None or ``distribution: none`` means that no negatives are drawn.
+        defaults: every possible key of the dict with its default.
+        where: the place that set the value, for messages.
+
+    Returns:
+        The dict, completed by defaults; None if no negatives are drawn.
 
     Raises:
         UserError: a key is unknown, or a value is not supported.

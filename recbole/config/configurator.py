@@ -1,4 +1,4 @@
-"""The settings of a run."""
+"""The class :class:`Config`, which holds the settings of a run."""
 
 import copy
 import logging
@@ -15,34 +15,39 @@ _DERIVED_KEYS = ("device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "MODEL_TRIMS", "MOD
 
 
 class Config:
-    """The settings of a run, merged from several sources called layers; a later layer overrides an earlier one.
+    """The settings of a run, merged from several places, which are called layers.
 
-    The layers, in order: ``properties/overall.yaml`` (for a sequential model overridden by ``sequential.yaml``),
-    ``extra_defaults``, ``properties/model/<Model>.yaml``, ``properties/dataset/<dataset>.yaml`` (and its block
-    ``<key>_fields``, such as ``spam_fields``, if ``<key>`` is True), the config files from left to right,
-    ``config_dict``, the command line. The object remembers for each value which layer set it (:meth:`source`).
+    A later layer overrides an earlier one. The layers are, in this order:
 
-    It behaves like a dictionary in which missing keys are ``None``, as in RecBole; ``config.key`` raises AttributeError
-    for a missing key. ``eval_args`` and ``train_neg_sample_args`` are merged key by key; other values are replaced as a
-    whole.
+    1. the packaged defaults ``properties/overall.yaml``, and for a sequential model ``sequential.yaml``;
+    2. ``extra_defaults``;
+    3. the packaged defaults of the model, ``properties/model/<Model>.yaml``;
+    4. the packaged defaults of the data set, ``properties/dataset/<dataset>.yaml``. A block ``<key>_fields`` in this
+       file, such as ``spam_fields``, applies only if the setting ``<key>`` is True;
+    5. the user's config files from left to right, ``config_dict``, and the command line.
+
+    The dictionaries ``eval_args`` and ``train_neg_sample_args`` are merged key by key; all other values are replaced as
+    a whole. The object remembers which layer set a value (:meth:`source`) and which values were read (:meth:`unread`).
+
+    As in RecBole, ``config["key"]`` is ``None`` for a missing key, and ``config.key`` raises AttributeError.
 
     Attributes:
         files: paths of the config files, as given.
-        undeclared: keys that the user set and that no file in ``properties/`` declares.
+        undeclared: keys that the user set and for which no packaged file or ``extra_defaults`` has a default.
         warnings: messages about keys without effect, for the caller to log.
 
     Args:
-        model: name of the model, or its class; ``None`` means the setting ``model`` of the user's layers.
-        dataset: name of the data set; ``None`` means the setting ``dataset`` of the user's layers.
+        model: the model's class name, or the class; ``None`` if a file, ``config_dict`` or the command line names it.
+        dataset: the data set's name; ``None`` if a file, ``config_dict`` or the command line names it.
         config_file_list: path or paths of YAML files.
-        config_dict: dict from setting to value.
-        command_line: dict from setting to value; strings are parsed as YAML. An earlier layer must declare each key.
-        extra_defaults: settings that the calling program declares, with their defaults (hyper-parameters of unlearning
-            algorithms).
-        also_known: further names, such as those of command-line flags, to suggest for a mistyped key.
+        config_dict: settings, a dict from name to value.
+        command_line: settings from the command line, name to value. Text is parsed as YAML. An unknown name is an
+            error; a name is known if it occurs in another layer.
+        extra_defaults: further settings with their defaults, such as hyper-parameters of unlearning algorithms.
+        also_known: further names, such as those of command-line flags, to suggest for a mistyped name.
 
     Raises:
-        UserError: a file cannot be read, a key on the command line is unknown, or a value is impossible.
+        UserError: a file cannot be read, a name on the command line is unknown, or a value is invalid.
     """
 
     __slots__ = (
@@ -92,14 +97,14 @@ class Config:
             self.bind_model(model_class)
 
     def adopt(self, values: Mapping[str, Any], where: str) -> None:
-        """Set values that come from a file of another run, such as a checkpoint, after the checks for a user's values.
+        """Set values that were stored by another run, such as in a checkpoint file, after the same checks as usual.
 
         Args:
-            values: the settings, key to value.
-            where: the file, for messages.
+            values: the settings, name to value.
+            where: the file's name, for messages.
 
         Raises:
-            UserError: a value is not one that a user could set.
+            UserError: a value is invalid.
         """
         for key, value in values.items():
             refuse_odd_text(value, f"{key} ({where})")
@@ -140,13 +145,16 @@ class Config:
     def bind_model(self, model_class: type[Any]) -> None:
         """Set the settings that follow from a model's class.
 
-        These are ``MODEL_TYPE``, ``MODEL_INPUT_TYPE``, ``MODEL_TRIMS``, ``MODEL_READS_ROWS`` and ``repeatable``. For a
-        sequential model with ``loss_type: CE``, which is trained without negatives, ``train_neg_sample_args`` becomes
-        None.
+        These are ``MODEL_TYPE``, ``MODEL_INPUT_TYPE``, ``MODEL_TRIMS`` and ``MODEL_READS_ROWS`` (the attributes
+        ``type``, ``input_type``, ``trims`` and ``reads_rows`` of the class) and ``repeatable``. For a sequential model
+        with ``loss_type: CE``, which is trained without negatives, ``train_neg_sample_args`` becomes None.
+
+        Args:
+            model_class: the class.
 
         Raises:
-            UserError: the class does not declare its input type, or the user set negatives or ``repeatable`` to a value
-                that the model cannot have.
+            UserError: neither the class nor ``loss_type`` gives an input type, or the user set
+                ``train_neg_sample_args`` or ``repeatable`` to a value that the model cannot have.
         """
         loss_type = self["loss_type"]
         self._set("MODEL_TYPE", model_class.type, "program")
@@ -168,7 +176,7 @@ class Config:
         return self.get(key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of ``key``, or ``default`` if the key is missing; the key then counts as read."""
+        """Return the value of ``key``, or ``default`` if the key is missing. :meth:`unread` then omits the key."""
         self._read.add(key)
         return self._values.get(key, default)
 
@@ -190,7 +198,7 @@ class Config:
         return len(self._values)
 
     def keys(self) -> KeysView[str]:
-        """Return the keys."""
+        """Return the names of all settings."""
         return self._values.keys()
 
     @property
@@ -200,23 +208,23 @@ class Config:
 
     @property
     def asked(self) -> dict[str, str]:
-        """Dict from each key that the user set (config files, ``config_dict``, command line) to the layer's name."""
+        """Dict from each setting that the user set to the place: a config file, ``config_dict`` or ``command line``."""
         return self._asked
 
     def source(self, key: str) -> str | None:
-        """Return the name of the layer that set ``key``, such as "default: overall.yaml"; ``None`` if it is missing."""
+        """Return the place that set ``key``, such as ``default: overall.yaml``; ``None`` if the key is missing."""
         return self._sources.get(key)
 
     def where(self, key: str) -> str | None:
-        """Return what :meth:`source` returns, for messages; for a config file with the line number."""
+        """Return what :meth:`source` returns, followed by the line number if the place is a config file."""
         return self._places.get(key)
 
     def unread(self) -> list[tuple[str, str]]:
-        """Return (key, layer's name) for each setting of the user that no code has read so far."""
+        """Return (name, place that set it) for each setting that the user set and that no code has read so far."""
         return [(key, source) for key, source in self._asked.items() if key not in self._read]
 
     def warn_unread(self, logger: logging.Logger, but: Collection[str] = ()) -> None:
-        """Log one warning that names the user's settings that no code has read, except the keys in ``but``."""
+        """Log one warning with the settings that the user set and that no code has read, except those in ``but``."""
         if unread := [pair for pair in self.unread() if pair[0] not in but]:
             logger.warning(
                 "these settings have no effect in this run: %s",
@@ -224,11 +232,14 @@ class Config:
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all settings as plain JSON values, sorted by key, without credentials; no key then counts as read."""
+        """Return all settings as plain JSON values, sorted by name, without credentials such as ``hf_token``.
+
+        This does not count as reading them, see :meth:`unread`.
+        """
         return plain(self._values)
 
     def with_values(self, **changes: Any) -> "Config":
-        """Return a copy with some values changed; changing the copy later does not affect this object."""
+        """Return a copy with some values changed. Values that are set in the copy later do not affect this object."""
         other = copy.copy(self)
         other._values, other._sources, other._places = dict(self._values), dict(self._sources), dict(self._places)
         for key, value in changes.items():
@@ -237,13 +248,13 @@ class Config:
 
     @classmethod
     def restored(cls, stored: Mapping[str, Any], **changes: Any) -> "Config":
-        """Return a configuration with the settings that :meth:`as_dict` returned when a checkpoint was saved.
+        """Return a configuration with the settings that are stored in a checkpoint file.
 
-        The device is chosen again for this machine, and :meth:`bind_model` has to be called again.
+        The device is chosen again, for this machine. The caller has to call :meth:`bind_model`.
 
         Args:
-            stored: the stored settings.
-            changes: settings with new values, such as ``use_gpu``.
+            stored: the stored settings, which :meth:`as_dict` returned when the file was written.
+            changes: settings that should have other values, such as ``use_gpu=False``.
         """
         values = {key: value for key, value in stored.items() if key not in _DERIVED_KEYS}
         config = cls(config_dict={**values, **changes})
@@ -265,6 +276,12 @@ def _judge_keys(
     model: str, packaged: Sequence[layers.Layer], user: Sequence[layers.Layer], also_known: Collection[str]
 ) -> list[str]:
     """Check the names of the settings that the user gave, and return warnings about those without effect.
+
+    Args:
+        model: the model's name.
+        packaged: the layers (places with settings) that are part of the program.
+        user: the layers that the user wrote, the last of which is the command line.
+        also_known: further names to suggest for a mistyped name.
 
     Raises:
         UserError: a key on the command line is unknown, or a setting of RecBole is not supported.

@@ -1,4 +1,4 @@
-"""Settings that are derived from others, such as the device and whether larger metric values are better."""
+"""Derives settings from others, such as the device, and whether larger values of the validation metric are better."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def data_folder(data_path: str | Path, dataset: str) -> str:
 
 
 def choose_device(use_gpu: bool, gpu_id: str, where: str) -> torch.device:
-    """Return the CUDA device ``gpu_id`` (text such as "0") if ``use_gpu`` is set and CUDA is available, else the CPU.
-
-    An empty ``gpu_id``, and -1, also mean the CPU. Of several numbers ("0,1") the first is used.
+    """Return the device to compute on.
 
     Args:
-        use_gpu, gpu_id: the settings.
+        use_gpu: False for the CPU; True for a GPU, if CUDA is available.
+        gpu_id: the number of the GPU as text, such as ``0``. Of several numbers (``0,1``) the first is used. An empty
+            text or ``-1`` means the CPU.
         where: the place that set ``gpu_id``, for messages.
 
     Raises:
@@ -47,14 +47,14 @@ def choose_device(use_gpu: bool, gpu_id: str, where: str) -> torch.device:
 
 
 def device_settings(device: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of ``use_gpu`` and ``gpu_id`` that the flag ``--device`` sets.
+    """Return the values of the settings ``use_gpu`` and ``gpu_id`` that correspond to the flag ``--device``.
 
     Args:
-        device: ``cpu`` or ``cuda:N``.
-        given: the settings on the command line, as text or values.
+        device: the flag's value, ``cpu`` or ``cuda:N``.
+        given: the settings on the command line, name to value (or text), which must not contradict the flag.
 
     Raises:
-        UserError: ``device`` has another form or does not exist, or it contradicts a given ``use_gpu`` or ``gpu_id``.
+        UserError: ``device`` has another form, there is no such device, or ``use_gpu`` or ``gpu_id`` contradicts it.
     """
     number = device.removeprefix("cuda:")
     if device != "cpu" and (number == device or not number.isdecimal()):
@@ -76,7 +76,12 @@ def _count_devices() -> int:
 
 
 def input_type(model_class: type, loss_type: str | None) -> InputType:
-    """Return how a model takes training examples: as its class declares, or else as its ``loss_type`` implies.
+    """Return the kind of training examples that a model needs: its ``InputType``.
+
+    Args:
+        model_class: the model's class. If it has an attribute ``input_type``, this is returned.
+        loss_type: the setting, which decides otherwise: ``CE`` (cross-entropy) means POINTWISE, single items; ``BPR``
+            means PAIRWISE, pairs of a positive and a negative item.
 
     Raises:
         UserError: the class declares no input type, and ``loss_type`` is neither CE nor BPR.
@@ -97,21 +102,25 @@ SMALLER_IS_BETTER = ("averagepopularity", "expectedrank", "giniindex", "logloss"
 
 
 def is_bigger_better(metric: str) -> bool:
-    """Return whether larger values of a metric, such as ``Recall@10``, are better; True for unknown metrics."""
+    """Return whether larger values of a metric are better; True for unknown metrics.
+
+    Args:
+        metric: the metric's name, with or without a list length (``Recall@10``), in upper or lower case.
+    """
     return metric.partition("@")[0].lower() not in SMALLER_IS_BETTER
 
 
 def repeatable(given: bool | None, model_type: ModelType, where: str | None) -> bool | None:
-    """Return the value of ``repeatable`` to use: whether a ranking may contain items of the user's history.
-
-    Returns:
-        True, or None for the usual rule of the model's task: sequential and next-basket models may recommend items of
-        the history, other models recommend only new items.
+    """Return the setting ``repeatable``: whether the items of the user's history are ranked too.
 
     Args:
-        given: the setting ``repeatable`` as the user gave it; None if unset.
+        given: the value that the user set; None if unset.
         model_type: the model's type.
-        where: the place that set it, for the message.
+        where: the place that set the value, for the message.
+
+    Returns:
+        True if the user set True and the model is neither sequential nor a next-basket model. Otherwise None, for the
+        usual rule: sequential and next-basket models rank all items, other models only items outside of the history.
 
     Raises:
         UserError: ``repeatable`` is False for a sequential or next-basket model.

@@ -1,4 +1,4 @@
-"""Checks of a YAML document before its values are built: limited size and nesting, and no key twice."""
+"""Checks a YAML document before it is converted to Python values: limited size and nesting, and no key twice."""
 
 from typing import Any
 
@@ -7,22 +7,25 @@ import yaml
 from recbole.utils import UserError
 
 _MOST = 100_000
-"""Most values that a document may expand to; the values of an alias count each time it is used."""
+"""The largest number of values in a document. A value that is repeated by a YAML alias (``*name``) counts each time."""
 
 _DEEPEST = 50
 
 
 def composed(loader: Any, where: str) -> yaml.Node | None:
-    """Parse a YAML text and return its root node; None if the text is empty.
+    """Parse a YAML text without converting it to Python values, and check it.
 
     Args:
         loader: a PyYAML loader of the text.
-        where: name of the file (or other source) in messages.
+        where: the name of the file (or other source), for messages.
+
+    Returns:
+        The root node; None if the text is empty.
 
     Raises:
         UserError: values are nested more than 50 deep, a value contains itself through an alias, there are more than
-            100,000 values once aliases are expanded, or a mapping has a key twice.
-        yaml.YAMLError: it is not valid YAML.
+            100,000 values (repetitions by aliases included), or a mapping has a key twice.
+        yaml.YAMLError: the text is not valid YAML.
     """
     try:
         root = loader.get_single_node()
@@ -34,13 +37,16 @@ def composed(loader: Any, where: str) -> yaml.Node | None:
 
 
 def _size(node: yaml.Node, where: str, above: tuple[int, ...], sizes: dict[int, int]) -> int:
-    """Return how many values a YAML node has once its aliases are expanded.
+    """Return how many values a YAML node contains, itself included; values repeated by aliases count each time.
 
     Args:
         node: the node.
-        where: name of the file in messages.
+        where: the name of the file, for messages.
         above: ``id()`` of each node that contains this one.
-        sizes: dict from ``id()`` of a node to its result, for the nodes counted so far; extended in place.
+        sizes: ``id()`` of a node to its number of values, for the nodes counted so far; extended in place.
+
+    Raises:
+        UserError: as :func:`composed`.
     """
     line = f"{where}, line {node.start_mark.line + 1}"
     if id(node) in above:
@@ -61,7 +67,7 @@ def _size(node: yaml.Node, where: str, above: tuple[int, ...], sizes: dict[int, 
 
 
 def _refuse_twice(node: yaml.MappingNode, where: str) -> None:
-    """Raise a UserError if a key occurs twice in a mapping."""
+    """Raise a UserError if a mapping has a key twice; ``where`` is the name of the file, for the message."""
     lines: dict[tuple[str, str], int] = {}
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode):

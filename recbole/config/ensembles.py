@@ -1,4 +1,8 @@
-"""Named ensembles of shard models: the partition and aggregation settings that each name implies."""
+"""The ensembles that the setting ``ensemble`` can name, and the settings that each name stands for.
+
+For exact unlearning, an ensemble has one model per shard (part) of the training data. A partition method divides the
+data into shards, and an aggregation method combines the models' scores.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "receraser": {"partition": "inbp", "aggregate": "attention", "anchor_update": "scalar_compat"},
     "ultrare": {"partition": "ot", "aggregate": "merge", "anchor_update": "vector"},
 }
-"""Dict from the name of an ensemble to its settings.
+"""Dict from the name of an ensemble to its settings (a dict from name to value).
 
 SISA: L. Bourtoule et al., "Machine Unlearning", S&P 2021. GraphEraser: M. Chen et al., "Graph Unlearning", CCS 2022.
 RecEraser: C. Chen et al., "Recommendation Unlearning", WWW 2022. UltraRE: Y. Li et al., "UltraRE: Enhancing RecEraser
@@ -29,22 +33,25 @@ for Recommendation Unlearning via Error Decomposition", NeurIPS 2023.
 """
 
 _REGULARISERS = {"static": 1.0, "attention": 1e-5}
-"""The default of ``aggregate_reg`` of each aggregation that has a regulariser."""
+"""Dict from an aggregation method to its default of ``aggregate_reg``, the weight of its regulariser."""
 
 _CHOICES = {"partition": PARTITIONS, "aggregate": AGGREGATES, "anchor_update": ANCHOR_UPDATES}
 
 
 def settle_ensemble(config: Config, model_type: ModelType) -> None:
-    """Complete the settings of an ensemble: those that the run leaves null get the values of the ensemble's name.
+    """Complete the settings of a run with an ensemble, in place. Without the setting ``ensemble``, change nothing.
 
-    Without the setting ``ensemble``, do nothing.
+    ``partition``, ``aggregate``, ``anchor_update`` and ``aggregate_reg`` get the values that belong to the ensemble's
+    name, if they are null.
 
     Args:
-        config: the run's settings, changed in place.
-        model_type: type of the model of each shard. For sequential and next-basket models ``sisa`` partitions by hash.
+        config: the run's settings.
+        model_type: the type of the shards' models. For sequential and next-basket models, ``sisa`` divides the data by
+            a hash of the users instead of at random.
 
     Raises:
-        UserError: the ensemble or a value is unknown, or a setting for ensembles is set without ``ensemble``.
+        UserError: the ensemble or one of the values is unknown, or one of the first three settings is set without
+            ``ensemble``.
     """
     name = config["ensemble"]
     if name is None:
@@ -75,7 +82,14 @@ def _usual(name: str, model_type: ModelType) -> dict[str, Any]:
 
 
 def differing(config: Config, model_type: ModelType) -> dict[str, Any]:
-    """Return the ensemble settings, name to value, in which a run differs from :data:`PRESETS` and the defaults."""
+    """Return the settings for ensembles that a run has set to other than the usual values, as a dict name to value.
+
+    The usual values are those that belong to the ensemble's name (:data:`PRESETS`), and otherwise the defaults.
+
+    Args:
+        config: the run's settings, completed by :func:`settle_ensemble`.
+        model_type: the type of the shards' models.
+    """
     defaults = packaged("overall.yaml").values
     usual = {key: defaults[key] for key in marked("of_ensembles")} | _usual(config["ensemble"], model_type)
     usual["aggregate_reg"] = _regulariser(config)

@@ -1,4 +1,7 @@
-"""Which settings determine a trained model, and how to compare them between two models."""
+"""The settings that determine a trained model, and their comparison between two models.
+
+They are stored in the file of each model. Before a run uses or replaces a file, it compares them with its own.
+"""
 
 import hashlib
 import json
@@ -19,32 +22,36 @@ _ABSENT = "not set"
 
 @cache
 def marked(kind: str = "deciding") -> frozenset[str]:
-    """Return one of the lists in ``properties/deciding.yaml`` of the settings that determine a trained model.
+    """Return the names of settings that determine a trained model, from one list in ``properties/deciding.yaml``.
 
     Args:
-        kind: name of the list: ``deciding`` (settings that matter for every model), ``deciding_if_set`` and
-            ``hyper_parameters_if_set`` (those that matter unless null), ``with_labels`` (only in the evaluation
-            mode labeled) or ``of_ensembles`` (only for ensembles).
+        kind: the name of the list. ``deciding``: settings that matter for every model. ``deciding_if_set`` and
+            ``hyper_parameters_if_set``: settings and models' hyper-parameters that matter unless they are null.
+            ``with_labels``: settings that matter only with the evaluation mode ``labeled``. ``of_ensembles``: settings
+            that matter only for ensembles.
     """
     return frozenset(packaged("deciding.yaml").values[kind])
 
 
 def marked_if_set() -> frozenset[str]:
-    """Return the settings and hyper-parameters that determine a model only if they are not null."""
+    """Return the names of the settings and hyper-parameters that determine a model only if they are not null."""
     return marked("deciding_if_set") | marked("hyper_parameters_if_set")
 
 
 def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] = ()) -> dict[str, Any]:
-    """Return the settings that determine a trained model, as a dict of plain values sorted by name.
+    """Select the settings that determine a trained model.
 
-    They are those that :func:`marked` lists, the hyper-parameters in the model's properties file, and ``model``.
-    Settings for ensembles and for labels are included only if the run has an ensemble or labels.
+    These are the settings whose names :func:`marked` returns, the model's hyper-parameters, and ``model``. The settings
+    for ensembles and for labels are included only if the run has an ensemble, or the evaluation mode ``labeled``.
 
     Args:
-        values: all settings.
-        model: the model's name.
-        undeclared: keys that no file in ``properties/`` declares. If the model has no properties file, they count as
-            its hyper-parameters.
+        values: all settings of the run, name to value.
+        model: the model's class name. Its hyper-parameters are the keys in ``properties/model/<model>.yaml``.
+        undeclared: names of settings that no packaged file contains. They count as the hyper-parameters of a model
+            without such a file, for example of another package.
+
+    Returns:
+        A dict from name to plain value.
     """
     declared = packaged(f"model/{model}.yaml").values
     names = marked() | set(declared) | (set() if declared else set(undeclared))
@@ -55,24 +62,28 @@ def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] 
 
 
 def _has_labels(values: Mapping[str, Any]) -> bool:
-    """Return whether the evaluation mode is ``labeled``; ``mode`` may also be a single name, as RecBole stores it."""
+    """Return whether the evaluation mode in the settings is ``labeled`` for validation or test.
+
+    ``mode`` in ``eval_args`` is a dict with one mode for each, or a single mode, as in files that RecBole has written.
+    """
     mode = (values.get("eval_args") or {}).get("mode")
     return "labeled" in (mode.values() if isinstance(mode, Mapping) else [mode])
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Everything that determines a trained model; two runs with equal identities train the same model.
+    """Everything that determines the parameters of a model. Two runs with equal identities make the same model.
 
     Attributes:
-        settings: dict from setting to plain value.
+        settings: dict from name to plain value. It has the settings that matter for the result, digests of the data and
+            of the forgotten interactions, and for an unlearned model the digest of its base model.
     """
 
     settings: Mapping[str, Any]
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the settings' canonical JSON, 64 hexadecimal digits."""
+        """The SHA-256 of :attr:`settings` as JSON text, 64 hexadecimal digits."""
         return hashlib.sha256(canonical(self.settings).encode()).hexdigest()
 
     @property
@@ -81,11 +92,13 @@ class Identity:
         return self.digest[:_SHOWN]
 
     def differences(self, other: "Identity", but: Collection[str] = ()) -> list[tuple[str, Any, Any]]:
-        """Return (key, own value, other's value) for each setting that differs, sorted by key.
+        """Return what differs between two identities: (name, value here, value in ``other``), sorted by name.
+
+        A value that is missing is given as ``not set``.
 
         Args:
             other: the identity to compare with.
-            but: keys to ignore.
+            but: names to ignore.
         """
         keys = sorted((set(self.settings) | set(other.settings)) - set(but))
         pairs = [(key, self.settings.get(key, _ABSENT), other.settings.get(key, _ABSENT)) for key in keys]
@@ -93,11 +106,11 @@ class Identity:
 
 
 def told(differences: list[tuple[str, Any, Any]], most: int = 4) -> str:
-    """Return text for a message: for each key its value in the compared file and in the run's configuration.
+    """Return text for a message that lists in what the settings of a run and those in a file differ.
 
     Args:
-        differences: (key, value in the configuration, value in the file), as :meth:`Identity.differences` returns them.
-        most: how many differences to list; the text gives the number of the others.
+        differences: (name, value in the run, value in the file) for each, as from :meth:`Identity.differences`.
+        most: the largest number of differences to list. If there are more, the text says how many.
     """
     shown = [
         f"{key} is {_short(theirs)} in the file, {_short(ours)} in the configuration"
@@ -108,7 +121,10 @@ def told(differences: list[tuple[str, Any, Any]], most: int = 4) -> str:
 
 
 def canonical(value: Any) -> str:
-    """Return JSON text that is the same for equal plain values: sorted keys, no spaces, ``2.0`` written as ``2``."""
+    """Return a plain value as JSON text, such that equal values have equal texts.
+
+    Keys are sorted, there are no spaces, and whole numbers are written as integers (``2.0`` as ``2``).
+    """
     return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 

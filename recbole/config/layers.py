@@ -1,4 +1,7 @@
-"""The layers (packaged files, config files, command line) that settings come from, and how they are merged."""
+"""The places that settings come from, called layers, and how they are merged.
+
+Layers are packaged files with defaults, the user's config files, a dictionary, and the command line.
+"""
 
 import copy
 import functools
@@ -14,10 +17,11 @@ from recbole.utils.packaged import config_file
 PROPERTIES = Path(__file__).parent.parent / "properties"
 _BLOCK = "_fields"
 
-#: Dictionary settings that layers merge key by key instead of replacing them.
+#: Settings that are dictionaries and are merged key by key. All other settings are replaced as a whole.
 MERGED_KEYS = ("eval_args", "train_neg_sample_args")
 
-#: Settings with the default null whose values are not parsed as YAML: a category may be called ``no``.
+#: Settings that are text although their default is null. On the command line they are not parsed as YAML, in which a
+#: category called ``no`` would become False.
 TEXT_KEYS = (
     "sensitive_category",
     "unlearning_sample_selection_method",
@@ -42,13 +46,14 @@ TEXT_KEYS = (
 
 @dataclass(frozen=True)
 class Layer:
-    """The settings from one place.
+    """The settings from one place, such as a file.
 
     Attributes:
-        name: the place, as shown in messages.
-        values: dict from setting to value.
-        kind: ``packaged`` (part of the program), ``file`` (a config file), ``dict`` or ``command line``.
-        lines: dict from setting to its line in the file, counted from 1; empty if the layer is not a file.
+        name: the place, as shown in messages, such as the path of the file.
+        values: the settings, name to value.
+        kind: ``packaged`` (a file that is part of the program), ``file`` (a config file of the user), ``dict`` or
+            ``command line``.
+        lines: dict from the name of a setting to its line in the file, counted from 1; empty if the place is no file.
     """
 
     name: str
@@ -58,11 +63,11 @@ class Layer:
 
     @property
     def user(self) -> bool:
-        """Whether the user chose these settings: the layer is not part of the program."""
+        """Whether the user wrote these settings, that is, they are not part of the program."""
         return self.kind != "packaged"
 
     def where(self, key: str) -> str:
-        """Return the place of ``key`` for messages; for config files with the line."""
+        """Return the place of a setting (``key``) for messages: the name, and for config files also the line."""
         return f"{self.name}, line {self.lines[key]}" if self.user and key in self.lines else self.name
 
 
@@ -71,10 +76,16 @@ def user_layers(
     config_dict: Mapping[str, Any] | None = None,
     command_line: Mapping[str, Any] | None = None,
 ) -> list[Layer]:
-    """Return the layers that the user wrote, later ones overriding earlier ones.
+    """Return the settings that the user wrote, as one layer per place.
 
-    They are the config files in their order, ``config_dict`` and the command line; for the arguments see
-    :class:`~recbole.config.Config`.
+    These are the config files in their order, ``config_dict`` and the command line; the last two are always there, even
+    if they have no settings. Later layers override earlier ones.
+
+    Args:
+        config_file_list: path or paths of YAML files. A path ``configs/...`` that does not exist is looked up in the
+            installed package.
+        config_dict: settings, a dict from name to value.
+        command_line: settings, a dict from name to value; text is converted to the value that it has in YAML.
 
     Raises:
         UserError: a file cannot be read, or a setting contains a NUL or invalid characters.
@@ -102,7 +113,7 @@ def _typed(key: str, value: Any) -> Any:
 
 @functools.cache
 def packaged(name: str) -> Layer:
-    """Return the settings in ``recbole/properties/<name>`` as a layer; it is empty if there is no such file."""
+    """Return the default settings in the file ``recbole/properties/<name>``; none if there is no such file."""
     path = PROPERTIES / name
     values, lines = read_yaml(path) if path.is_file() else ({}, {})
     return Layer(f"default: {name}", values, lines=lines)
@@ -111,20 +122,19 @@ def packaged(name: str) -> Layer:
 def packaged_layers(
     model: str, dataset: str, extra_defaults: Mapping[str, Any] | None = None, sequential: bool = False
 ) -> tuple[list[Layer], dict[str, Layer]]:
-    """Return the layers that are part of the program: some that always apply, and some that a setting switches on.
-
-    For a sequential model, ``sequential.yaml`` overrides ``overall.yaml``. A data set ``<name>_test``, which is a
-    subset, has the properties of the data set ``<name>``.
+    """Return the default settings that are part of the program, for a model and a data set.
 
     Args:
-        model, dataset: their names.
-        extra_defaults: settings that the calling program declares, with their defaults.
-        sequential: whether the model is sequential.
+        model: the model's class name.
+        dataset: the data set's name. A subset called ``<name>_test`` has the defaults of the data set ``<name>``.
+        extra_defaults: further settings with their defaults, such as hyper-parameters of unlearning algorithms.
+        sequential: whether the model is sequential. In that case ``sequential.yaml`` overrides ``overall.yaml``.
 
     Returns:
-        The list of layers that always apply, later ones overriding earlier ones. And a dict from a setting, such as
-        ``spam``, to the layer that also applies if the setting is True: here the block ``spam_fields`` of the data
-        set's properties.
+        The list of layers that always apply, of which later ones override earlier ones: general defaults,
+        ``extra_defaults``, the model's defaults and the data set's defaults. And a dict from a setting, such as
+        ``spam``, to the layer that applies in addition if the setting is True: the block ``spam_fields`` in the data
+        set's file.
     """
     of_dataset = packaged(f"dataset/{dataset.removesuffix('_test')}.yaml")
     blocks = [key for key, value in of_dataset.values.items() if key.endswith(_BLOCK) and isinstance(value, dict)]
@@ -141,20 +151,24 @@ def packaged_layers(
 
 
 def is_sequential(model: str) -> bool:
-    """Return whether ``model`` (a name) is one of the package's sequential models, without importing it."""
+    """Return whether ``model`` (a class name) is one of this package's sequential models, without importing it."""
     return (PROPERTIES.parent / "model" / "sequential_recommender" / f"{model.lower()}.py").is_file()
 
 
 def has_properties(model: str) -> bool:
-    """Return whether the package has default hyper-parameters for ``model`` (a name)."""
+    """Return whether this package has a file with default hyper-parameters for ``model`` (a class name)."""
     return (PROPERTIES / "model" / f"{model}.yaml").is_file()
 
 
 def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, Layer]]:
-    """Merge ``layers``; later ones override earlier ones.
+    """Merge the settings from several places.
+
+    Args:
+        layers: the settings of each place; later ones override earlier ones, and the dictionaries :data:`MERGED_KEYS`
+            are merged key by key.
 
     Returns:
-        A dict from setting to value (a deep copy), and a dict from setting to the last layer that sets it.
+        A dict from name to value (a deep copy), and a dict from name to the last layer that contains the setting.
     """
     values: dict[str, Any] = {}
     winners: dict[str, Layer] = {}

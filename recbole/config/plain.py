@@ -1,4 +1,4 @@
-"""Converts settings to plain JSON values, without passwords and other credentials."""
+"""Converts settings to plain JSON values, without passwords and other credentials, and checks their text."""
 
 import re
 from enum import Enum
@@ -16,11 +16,14 @@ def is_secret(key: str) -> bool:
 
 
 def refuse_odd_text(value: Any, where: str) -> None:
-    """Raise a UserError for text that file names or UTF-8 cannot represent: with a NUL or a lone surrogate.
+    """Check that text has no character that file names or UTF-8 cannot contain: NUL or an unpaired surrogate.
 
     Args:
-        value: the value of a setting; nested values are checked too.
-        where: the setting's name and place, for the message.
+        value: the value of a setting; the elements of lists and dicts are checked too.
+        where: the setting's name and the place that set it, for the message.
+
+    Raises:
+        UserError: there is such a character.
     """
     if isinstance(value, dict):
         for key, part in value.items():
@@ -34,10 +37,10 @@ def refuse_odd_text(value: Any, where: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` converted to dict, list, str, int, float, bool and None.
+    """Convert a value, with all its elements, to the types that JSON has: dict, list, str, int, float, bool and None.
 
-    Dictionary keys that :func:`is_secret` recognises are left out. Sets become sorted lists, enumeration members their
-    names, and other objects strings.
+    Tuples become lists, sets sorted lists, members of enumerations their names, and other objects strings. Dicts are
+    sorted by key, and entries whose keys suggest a credential (:func:`is_secret`) are left out.
     """
     if isinstance(value, dict):
         return {str(key): plain(value[key]) for key in sorted(value, key=str) if not is_secret(key)}

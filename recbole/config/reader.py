@@ -11,7 +11,7 @@ from recbole.utils import UserError
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that also parses floats without a point or an exponent sign, and Python's ``None``."""
+    """PyYAML's safe loader, which here also reads ``1e-4`` (without a point) as a number, and ``None`` as null."""
 
 
 _Loader.add_implicit_resolver(
@@ -21,13 +21,14 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("None$"), ["N
 
 
 def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """Read a configuration file.
+    """Read a YAML file with settings.
 
     Returns:
-        The values (dict with str keys), and the line of each key (dict from str to int, from 1).
+        A dict from name to value, and a dict from name to the number of the line, from 1; both empty for an empty file.
 
     Raises:
-        UserError: the file cannot be read, is not valid YAML, or does not consist of ``key: value`` lines.
+        UserError: the file cannot be read, is not valid YAML, is too large or nested too deeply, has a name twice, or
+            does not consist of ``key: value`` lines.
     """
     try:
         with open(path, "rb") as file:
@@ -47,10 +48,12 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def parse_value(text: str) -> Any:
-    """Return the YAML value of text from the command line, or the text itself if it is no YAML, such as ``[5,inf)``.
+    """Convert text from the command line to the value that it has in YAML, such as ``0.5`` to a float.
+
+    Text that is not valid YAML, such as ``[5,inf)``, is returned unchanged, and so is blank text.
 
     Raises:
-        UserError: the YAML is too deep or too large, see :func:`~recbole.config.document.composed`.
+        UserError: the value is too large or nested too deeply, or contains a key twice.
     """
     if not text.strip():
         return text

@@ -1,8 +1,8 @@
-"""Settings of RecBole 1.2.1 that this program does not have: some cause an error, the others a warning.
+"""Settings of RecBole 1.2.1 that this program does not have. Some of them cause an error, the others a warning.
 
-A setting that would change data, split, evaluation or training causes an error unless it has RecBole's default, because
-the results would not be those that the user expects. Other settings are ignored with a warning. The settings that this
-program has are in ``properties/``.
+A setting that would change data, split, evaluation or training in RecBole causes an error unless it has RecBole's
+default, because without it the results would not be those that the user expects. Other settings are ignored, with a
+warning. The settings that this program does have are in ``properties/``.
 """
 
 from collections.abc import Collection
@@ -31,7 +31,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     **dict.fromkeys(("entity_kg_num_interval", "relation_kg_num_interval"), ("[0,inf)", _GRAPH)),
     **dict.fromkeys(("nproc", "world_size"), (1, "start several processes with --nproc or torchrun")),
 }  # fmt: skip
-"""Dict from a setting to (RecBole's default, which is the only accepted value; the reason or advice in the message)."""
+"""Settings that cause an error: dict from name to RecBole's default, the only accepted value, and the reason."""
 
 _NO_FILE = "data sets and data loaders are not saved"
 _NOWHERE = "flags of the same name, or torchrun, give the addresses of the processes"
@@ -51,20 +51,21 @@ HARMLESS: dict[str, tuple[Any, str]] = {
     **{key: (default, _NOWHERE) for key, default in (("ip", "localhost"), ("port", "5678"))},
     **dict.fromkeys(("group_offset", "offset", "local_rank"), (0, _NOWHERE)),
 }
-"""Dict from a setting to (RecBole's default, which causes no warning; the reason why the setting has no effect)."""
+"""Settings that are ignored: dict from name to RecBole's default, which causes no warning, and the reason."""
 
 
 def refuse(layer: Layer, known: Collection[str], drop_in: bool) -> None:
-    """Raise an error for a setting of RecBole that would change the results and that this program does not have.
+    """Reject settings of RecBole that would change the results there and that this program does not have.
 
     Args:
-        layer: a config file, a dictionary or the command line.
-        known: the settings that the program has.
-        drop_in: whether the model comes from another package. It may then read ``require_pow`` itself.
+        layer: the settings in one place: a config file, a dictionary or the command line.
+        known: the names of the settings that the program has.
+        drop_in: whether the model comes from another package. If so, the setting ``require_pow`` is accepted, because
+            the model may read it.
 
     Raises:
-        UserError: a setting in :data:`REFUSED` differs from RecBole's default. The message names the setting, the place
-            that set it, and what to do instead.
+        UserError: a setting in :data:`REFUSED` has another value than RecBole's default. The message says which
+            setting, where it is set, and what to do.
     """
     for key, value in layer.values.items():
         if key in known or key not in REFUSED or (drop_in and key == "require_pow"):
@@ -75,11 +76,11 @@ def refuse(layer: Layer, known: Collection[str], drop_in: bool) -> None:
 
 
 def harmless(layer: Layer, known: Collection[str]) -> list[str]:
-    """Return a warning for each setting of :data:`HARMLESS` whose value in a layer is not RecBole's default.
+    """Return a warning for each setting in :data:`HARMLESS` that has another value than RecBole's default.
 
     Args:
-        layer: a config file, a dictionary or the command line.
-        known: the settings that the program has, which cause no warning.
+        layer: the settings in one place: a config file, a dictionary or the command line.
+        known: the names of the settings that the program has, which cause no warning.
     """
     ignored = {key: HARMLESS[key] for key in layer.values if key in HARMLESS and key not in known}
     return [
@@ -90,6 +91,6 @@ def harmless(layer: Layer, known: Collection[str]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value for comparison with RecBole's default: None for every empty value, else lower-case text."""
+    """Convert a value for comparison with RecBole's default: None if it is empty (or "None"), else lower-case text."""
     empty = value is None or value in ([], {}, (), "", "None")
     return None if empty else str(value).lower()

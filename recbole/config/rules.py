@@ -1,4 +1,4 @@
-"""Which values a setting may have: a table for the program's settings and the hyper-parameters of its models."""
+"""Rules for the values of settings: which values the program's settings and its models' hyper-parameters may have."""
 
 import math
 from collections.abc import Callable
@@ -10,18 +10,18 @@ from recbole.config.layers import TEXT_KEYS
 from recbole.utils import UserError
 from recbole.utils.intervals import parse_intervals
 
-#: Names of the trainer's optimizers; upper and lower case do not matter.
+#: Names of the optimizers that the setting ``learner`` accepts, in upper or lower case.
 LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Which values a setting may have.
+    """The rule for the values of a setting.
 
     Attributes:
-        told: the allowed values in words, which a message shows after "should be".
-        meets: function from a value to whether it is allowed.
-        kind: function that converts an allowed value to the type to use, such as ``int``.
+        told: the allowed values in words, which follow "should be" in a message, such as "an integer of at least 0".
+        meets: function that returns whether a value is allowed.
+        kind: function that converts an allowed value to the type that the program uses, such as ``int``.
     """
 
     told: str
@@ -125,8 +125,8 @@ INTERVALS = Rule(
 THRESHOLD = Rule("null, or one column and a number, like {rating: 4}", _is_threshold)
 CLIPPING = Rule("null, or numbers above 0 like {max_norm: 5.0, norm_type: 2}", _is_clipping)
 
-#: Dict from a setting to its rule. A setting whose default is null may also be null. A setting without an entry must
-#: have the type of its default.
+#: Dict from a setting's name to its rule. A setting whose default is null may also be null. A setting that is not
+#: listed here must have the type of its default.
 RULES: dict[str, Rule] = {
     # overall.yaml
     **dict.fromkeys(("seed", "unlearn_sample_selection_seed"), SEED),
@@ -187,7 +187,7 @@ RULES: dict[str, Rule] = {
     "hidden_act": TEXT,
 }
 
-#: Dict from a model's name to the rules that differ for this model.
+#: Dict from a model's class name to the rules that differ from :data:`RULES` for this model.
 RULES_BY_MODEL: dict[str, dict[str, Rule]] = {
     "EASE": {"reg_weight": POSITIVE},  # without it the Gram matrix is singular
     "LightGCN": {"n_layers": NATURAL},  # with 0 layers it is matrix factorisation
@@ -196,25 +196,31 @@ RULES_BY_MODEL: dict[str, dict[str, Rule]] = {
 
 
 def rule_of(key: str, default: Any, model: str = "") -> Rule | None:
-    """Return the rule for a setting in :data:`RULES_BY_MODEL` or :data:`RULES`, or ``None`` if there is none.
+    """Return the rule for a setting, from :data:`RULES_BY_MODEL` or else :data:`RULES`.
 
     Args:
-        key: a setting of overall.yaml or of the model's own properties.
-        default: its default. If the rule forbids it, return None: the setting then belongs to another package's model
-            and only has the same name.
-        model: the model's name; empty for the rule of all models.
+        key: the name of a setting in overall.yaml, or of a hyper-parameter of the model.
+        default: its default.
+        model: the model's class name; empty to ignore :data:`RULES_BY_MODEL`.
+
+    Returns:
+        ``None`` if there is no rule, or if the rule does not allow the default. In the second case the model comes from
+        another package, and its hyper-parameter only has the same name as one with a rule.
     """
     rule = RULES_BY_MODEL.get(model, {}).get(key) or RULES.get(key)
     return rule if rule is None or default is None or rule.meets(default) else None
 
 
 def rule_by_default(default: Any, strict: bool = True) -> Rule | None:
-    """Return the rule that a value has its default's type; ``None`` (no rule) for a default such as null or a list.
+    """Return the rule that a setting's value must have the type of its default.
 
     Args:
-        default: the packaged default.
-        strict: whether integers, other numbers and text are distinguished. If not, an integer default also allows other
-            numbers, and a text default allows any value.
+        default: the default.
+        strict: True allows only the type of the default. False also allows, for an integer default, other numbers, and
+            for a text default, any value.
+
+    Returns:
+        ``None`` (any value) if the default is neither a bool nor a number nor text, for example if it is null.
     """
     if isinstance(default, bool):
         return TRUTH

@@ -1,4 +1,4 @@
-"""Errors and warnings for settings that the program does not read: mistyped ones, and names used by other programs."""
+"""Errors and warnings for names of settings that the program does not read, such as mistyped ones."""
 
 from collections.abc import Collection
 
@@ -8,7 +8,7 @@ from recbole.utils import UserError, suggest
 
 EVAL_KEYS = ("split", "order", "group_by", "mode")
 
-#: Advice for keys that users set although they do not have the effect that their name suggests.
+#: Dict from a setting's name to advice for users who set it. The names suggest effects that the settings do not have.
 _HINTS = {
     "min_user_inter_num": 'write user_inter_num_interval, for example "[5,inf)"',
     "min_item_inter_num": 'write item_inter_num_interval, for example "[5,inf)"',
@@ -24,18 +24,26 @@ _HINTS_BY_MODEL = {
 
 
 def hint(key: str, model: str) -> str | None:
-    """Return advice about a key whose name suggests an effect that it does not have, or ``None`` for other keys."""
+    """Return advice for a setting whose name suggests an effect that it does not have; ``None`` for other settings.
+
+    Args:
+        key: the name of the setting.
+        model: the model's class name, as some settings need advice only for one model.
+    """
     return _HINTS_BY_MODEL.get(model, {}).get(key) or _HINTS.get(key)
 
 
 def check_command_line(layer: Layer, allowed: Collection[str], also_known: Collection[str], model: str) -> None:
-    """Raise a UserError for an unknown key on the command line; the message suggests the most similar known name.
+    """Check that all settings on the command line are known.
 
     Args:
-        layer: the command line.
-        allowed: the known keys.
-        also_known: further names that may be suggested, such as those of flags.
-        model: the model's name.
+        layer: the settings on the command line.
+        allowed: the names of all known settings.
+        also_known: further names that may be suggested, such as those of command-line flags.
+        model: the model's class name.
+
+    Raises:
+        UserError: a setting, or a key in ``eval_args``, is unknown. The message gives advice or the most similar name.
     """
     for key in layer.values:
         if key not in allowed:
@@ -48,14 +56,14 @@ def check_command_line(layer: Layer, allowed: Collection[str], also_known: Colle
 
 
 def warnings_for(layer: Layer, known: Collection[str], model: str, drop_in: bool) -> list[str]:
-    """Return a warning for each key of a config file or dict that has no effect, or not the effect that one expects.
+    """Return warnings about settings that have no effect, or not the effect that their name suggests.
 
     Args:
-        layer: the config file or dict.
-        known: the keys that the program reads.
-        model: the model's name.
-        drop_in: whether the model comes from another package, so that this one has no defaults for it. Unknown keys
-            then count as the model's hyper-parameters and cause no warning.
+        layer: the settings in a config file or in ``config_dict``. Unknown names cause a warning only in a file.
+        known: the names of the settings that the program reads.
+        model: the model's class name.
+        drop_in: whether the model comes from another package. If so, unknown names count as hyper-parameters of the
+            model and cause no warning.
     """
     lines = []
     for key in layer.values:

@@ -1,16 +1,20 @@
-"""Completes settings with those that follow from the model's class."""
+"""Completes the settings of a script that uses RecBole's functions."""
 
 from recbole.config import Config
 from recbole.model import get_model
 
 
 def bound(config: Config) -> Config:
-    """Call ``config.bind_model`` with the class of the setting ``model``, unless that was done; return ``config``.
+    """Complete settings in place, and return them.
 
-    Malformed lines in data files are then skipped, as in RecBole, unless the user set ``bad_lines``.
+    The settings that follow from the model's class, such as ``MODEL_TYPE``, are set unless they are set already. And
+    malformed lines in data files are skipped, as in RecBole, unless the user set ``bad_lines``.
+
+    Args:
+        config: the settings; ``model`` names the model's class.
 
     Raises:
-        UserError: there is no such model, or its class contradicts the settings.
+        UserError: there is no such model, or a setting has a value that the model cannot have.
     """
     if config["MODEL_TYPE"] is None:
         config.bind_model(get_model(config["model"]))

@@ -17,20 +17,22 @@ def full_sort_scores(
     test_data: FullSortEvalDataLoader,
     device: torch.device | str | None = None,
 ) -> torch.Tensor:
-    """Return a model's scores of all items for some users, float [rows, n_items].
-
-    The padding (item 0) and, in models other than sequential ones, the items of the user's history have the score minus
-    infinity.
+    """Return a model's scores of all items for some users. Higher scores are better.
 
     Args:
-        uid_series: user ids (from ``dataset.token2id``). There is one row per user; for sequential models one row per
-            evaluation example of these users.
+        uid_series: user ids (from ``dataset.token2id``).
         model: a model that is already on ``device``.
-        test_data: the loader, which determines the users' histories.
-        device: the device; None means the CPU.
+        test_data: the loader of the validation or test split. Items that the loader excludes from a user's ranking,
+            because they are in the user's history, have the score minus infinity. For sequential models no item is
+            excluded, and the loader provides the input sequences.
+        device: the device to compute on; None means the CPU.
+
+    Returns:
+        float [rows, n_items], with minus infinity for the padding (item 0). There is one row per user, in the given
+        order; for sequential models, one row per evaluation example of these users.
 
     Raises:
-        UserError: the model is sequential and a user has no example in the loader's split.
+        UserError: the model is sequential, and a user has no example in the loader's split.
     """
     users, data = np.asarray(uid_series, dtype=np.int64), test_data.dataset
     if test_data.is_sequential:
@@ -53,13 +55,32 @@ def full_sort_topk(
     k: int,
     device: torch.device | str | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the scores and the item ids of the ``k`` best items, [rows, k] each; see :func:`full_sort_scores`."""
+    """Return the ``k`` items with the highest scores for some users.
+
+    Args:
+        uid_series, model, test_data, device: as for :func:`full_sort_scores`.
+        k: the number of items.
+
+    Returns:
+        The scores (float) and the item ids (int64), [rows, k] each, best first; rows as in :func:`full_sort_scores`.
+
+    Raises:
+        UserError: as :func:`full_sort_scores`.
+    """
     best = torch.topk(full_sort_scores(uid_series, model, test_data, device), k)
     return best.values, best.indices
 
 
 def _sequences(test_data: FullSortEvalDataLoader, users: np.ndarray) -> Interaction:
-    """Return the evaluation examples of users (int64 ids) as one batch, user after user."""
+    """Return the evaluation examples of some users as one batch, grouped by user in the given order.
+
+    Args:
+        test_data: the loader with the examples.
+        users: int64, user ids.
+
+    Raises:
+        UserError: a user has no example.
+    """
     rows = test_data.rows
     if missing := sorted(set(users.tolist()) - set(rows.entity.tolist())):
         raise UserError(f"user {missing[0]} has no example in the {test_data.part} data, so nothing can be scored")

@@ -17,13 +17,18 @@ Loaders = tuple[TrainDataLoader, EvalDataLoader, EvalDataLoader]
 
 
 def create_dataset(config: Config, model_type: ModelType | None = None) -> Any:
-    """Read, filter, number and split a data set.
+    """Read a data set, filter its interactions, map users and items to ids, and split the interactions.
 
     Args:
         config: the settings.
-        model_type: None to return a :class:`WholeDataset`, as in RecBole; its ``build()`` returns the three splits. A
-            type to return the :class:`~recbole.data.dataset.Dataset` of the type's task, whose RecBole attributes
-            describe the training rows.
+        model_type: None, as in RecBole, for the task of the setting ``model``; or the type of the model that will use
+            the data, for the command-line programs.
+
+    Returns:
+        Without ``model_type`` a :class:`WholeDataset`, whose method ``build()`` returns the training, validation and
+        test data, as in RecBole. With ``model_type`` the :class:`~recbole.data.dataset.Dataset` with all three splits
+        that the command-line programs use; its attributes with RecBole's names, such as ``inter_num``, refer to the
+        training interactions.
 
     Raises:
         UserError: a file or a setting is invalid.
@@ -37,9 +42,12 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Any:
 
 
 def data_preparation(config: Config, dataset: WholeDataset) -> Loaders:
-    """Return the loaders for training, validation and test.
+    """Return the data loaders for training, validation and test.
 
-    The setting ``eval_args`` selects the candidates of the evaluation with its key ``mode``.
+    Args:
+        config: the settings. The key ``mode`` of ``eval_args`` says which items are ranked: ``full`` for all items, or
+            for example ``uni100`` for sampled ones.
+        dataset: the data, from :func:`create_dataset`.
     """
     bound(config)
     train, valid, test = dataset.build()
@@ -52,10 +60,10 @@ def _loader(mode: str) -> type[EvalDataLoader]:
 
 
 def save_split_dataloaders(config: Config, dataloaders: Loaders) -> None:
-    """Raise :class:`NotAvailable`: RecBole pickles its loaders, this package does not."""
+    """Raise :class:`NotAvailable`. RecBole's function of this name pickles loaders; this package does not."""
     raise NotAvailable("save_split_dataloaders: loaders cannot be saved; call data_preparation to build them again")
 
 
 def load_split_dataloaders(config: Config) -> Loaders:
-    """Raise :class:`NotAvailable`: RecBole unpickles its loaders, this package does not."""
+    """Raise :class:`NotAvailable`. RecBole's function of this name unpickles loaders; this package does not."""
     raise NotAvailable("load_split_dataloaders: loaders cannot be loaded; call data_preparation to build them again")

@@ -1,4 +1,4 @@
-"""RecBole's ``Collector`` and ``Evaluator``, for metrics computed from recommended lists."""
+"""RecBole's ``Collector`` and ``Evaluator``, which collect recommended lists by batches and compute metrics of them."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ from recbole.utils import NotAvailable
 
 
 class DataStruct(dict[str, Any]):
-    """A dictionary of the tensors and numbers that a :class:`Collector` stores, under RecBole's keys.
+    """The tensors and numbers that a :class:`Collector` stores, in a dictionary with RecBole's keys.
 
-    ``rec.items`` are the recommended item ids, int64 [rows, k]. ``rec.topk`` is int64 [rows, k + 1]: whether each of
-    them is relevant (0 or 1), and in the last column the number of relevant items. ``data.num_items`` and
-    ``data.num_users`` are the numbers of ids.
+    - ``rec.items``: int64 [rows, k], the ids of the recommended items, best first; 0 after the end of a list that has
+      fewer candidates, -1 throughout for a row with a NaN score.
+    - ``rec.topk``: int64 [rows, k + 1]. The first k columns say whether the recommended items are relevant (1) or not
+      (0). The last column is the number of relevant items.
+    - ``data.num_items``, ``data.num_users``: the numbers of item ids and user ids, including padding.
     """
 
     def update_tensor(self, name: str, value: torch.Tensor) -> None:
-        """Append the rows of a tensor to the tensor stored under ``name``; if there is none, store a copy."""
+        """Append the rows of ``value`` to the tensor with the key ``name``; if there is none, store a copy."""
         self[name] = torch.cat([self[name], value]) if name in self else value.clone()
 
 
 class Collector:
-    """Collects the top-k lists of a model and their hits, one batch of scores at a time.
+    """Collects a model's top-k lists, and which of their items are relevant, from batches of scores.
 
     Args:
-        config: reads ``topk``.
+        config: the settings. The largest number in ``topk`` is the length of the lists.
     """
 
     def __init__(self, config: Config) -> None:
@@ -41,7 +43,7 @@ class Collector:
         self.k = max(config["topk"])
 
     def data_collect(self, train_data: TrainDataLoader) -> None:
-        """Store the numbers of user and item ids of the training data."""
+        """Store the numbers of user ids and item ids, including padding, of the training data."""
         self.data_struct["data.num_items"] = train_data.dataset.n_items
         self.data_struct["data.num_users"] = train_data.dataset.n_users
 
@@ -52,12 +54,13 @@ class Collector:
         positive_u: torch.Tensor,
         positive_i: torch.Tensor,
     ) -> None:
-        """Store the lists and hits of a batch.
+        """Store the top-k lists of a batch, and which of their items are relevant.
 
         Args:
-            scores_tensor: float [rows, n_items], minus infinity for items that are not candidates.
-            interaction: the batch; not used.
-            positive_u, positive_i: int64, the row index and the item id of each relevant item.
+            scores_tensor: float [rows, n_items], the scores; minus infinity for items that are not candidates.
+            interaction: the model's inputs; not used.
+            positive_u: int64 [n], for each relevant item the index of its row in the batch.
+            positive_i: int64 [n], for each relevant item its id.
         """
         right = torch.zeros_like(scores_tensor, dtype=torch.bool)
         right[positive_u, positive_i] = True
@@ -67,7 +70,7 @@ class Collector:
         self.data_struct.update_tensor("rec.topk", torch.cat([hits.long(), right.sum(dim=1, keepdim=True)], dim=1))
 
     def get_data_struct(self) -> DataStruct:
-        """Return everything collected so far, and start collecting anew; the numbers of ids are kept."""
+        """Return everything collected so far, and forget it, except for ``data.num_items`` and ``data.num_users``."""
         found, self.data_struct = self.data_struct, DataStruct()
         kept = {name: value for name, value in found.items() if name.startswith("data.")}
         self.data_struct.update(kept)
@@ -75,14 +78,14 @@ class Collector:
 
 
 class Evaluator:
-    """Computes metrics from the lists that a :class:`Collector` collected.
+    """Computes metrics from the recommended lists that a :class:`Collector` collected.
 
     Args:
-        config: reads ``metrics``, ``topk`` and ``metric_decimal_place``.
+        config: the settings, of which ``metrics``, ``topk`` and ``metric_decimal_place`` are read.
 
     Raises:
         UserError: a metric is unknown.
-        NotAvailable: a metric is not computed from lists.
+        NotAvailable: a metric needs more than lists, such as scores.
     """
 
     def __init__(self, config: Config) -> None:
@@ -94,7 +97,14 @@ class Evaluator:
                 )
 
     def evaluate(self, dataobject: DataStruct) -> dict[str, float]:
-        """Return the metrics under RecBole's names (``recall@10``), rounded to ``metric_decimal_place``."""
+        """Return the metrics' means over all collected rows, rounded to ``metric_decimal_place`` decimal places.
+
+        Args:
+            dataobject: the collected lists, from :meth:`Collector.get_data_struct`.
+
+        Returns:
+            Dict from RecBole's name of a metric, such as ``recall@10``, to its value.
+        """
         topk = dataobject["rec.topk"].cpu().numpy()
         hits, n_right, found = topk[:, :-1] > 0, topk[:, -1], {}
         for metric in self.settings.metrics:

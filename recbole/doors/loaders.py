@@ -1,4 +1,4 @@
-"""RecBole's data loaders, which yield training examples and evaluation rows in batches."""
+"""RecBole's data loaders, which yield training examples, or users to evaluate, in batches."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class AbstractDataLoader(ABC):
     """Iterates over one split of the data in batches.
 
     Args:
-        config: the settings, bound to their model's class.
-        dataset: the split.
-        sampler: ignored; in RecBole it draws negatives, which data sets do themselves here.
-        shuffle: whether training batches come in a different order each epoch.
+        config: the settings, completed by ``config.bind_model`` with those that follow from the model's class.
+        dataset: one of the three data sets that :meth:`WholeDataset.build` returns, which is the split to iterate over.
+        sampler: ignored. In RecBole it is the sampler of negative items, which is not needed here.
+        shuffle: whether training examples are shuffled in each epoch.
     """
 
     def __init__(self, config: Config, dataset: Dataset, sampler: None = None, shuffle: bool = False) -> None:
@@ -45,13 +45,14 @@ class AbstractDataLoader(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[Any]:
-        """Yield the batches."""
+        """Yield the batches of the split, once through."""
 
 
 class TrainDataLoader(AbstractDataLoader):
-    """Yields training batches; each iteration over the loader is one epoch.
+    """Yields training batches, each an :class:`Interaction`. Each iteration over the loader is one epoch.
 
-    With ``shuffle`` the batches are those of the training loop. Otherwise the examples are in the order of the data.
+    With ``shuffle``, the batches of an epoch are those that the training loop uses. Without it, the examples come in
+    the order of the data. Columns with features of users and items are added to the batches.
     """
 
     def __init__(self, config: Config, dataset: Dataset, sampler: None = None, shuffle: bool = True) -> None:
@@ -83,7 +84,7 @@ class TrainDataLoader(AbstractDataLoader):
             yield batch if self.negatives is None else self.negatives.add(batch, uniforms)
 
     def _joined(self, batch: Interaction) -> Interaction:
-        """Return the batch with the features of its users, items and negative items added."""
+        """Return the batch with columns for the features of its users, items and negative items."""
         if NUMBER in batch:
             batch.drop(NUMBER)
         batch = self.dataset.join(batch)
@@ -97,11 +98,13 @@ class TrainDataLoader(AbstractDataLoader):
 
 
 class EvalDataLoader(AbstractDataLoader):
-    """Base class of the loaders that yield the evaluation rows of a split.
+    """Base class of the loaders for evaluation on the validation or test split.
+
+    An evaluation row is one ranking: a user, or in sequential data an example, with the relevant items.
 
     Attributes:
-        part: ``"valid"`` or ``"test"``.
-        step: the number of users per batch; in sequential data the number of examples.
+        part: the split, ``"valid"`` or ``"test"``.
+        step: the number of evaluation rows per batch.
     """
 
     def __init__(self, config: Config, dataset: Dataset, sampler: None = None, shuffle: bool = False) -> None:
@@ -111,20 +114,27 @@ class EvalDataLoader(AbstractDataLoader):
 
     @abstractmethod
     def _sizes(self) -> tuple[int, int]:
-        """Return ``step`` and the batch size as RecBole counts it (rows, or pairs of user and candidate)."""
+        """Return the number of evaluation rows per batch, and the batch size as RecBole counts it.
+
+        RecBole counts (user, candidate item) pairs, or in sequential data examples.
+        """
 
     @cached_property
     def rows(self) -> EvalRows:
-        """The evaluation rows: inputs, histories and relevant items."""
+        """The evaluation rows of the split: the model's inputs, the excluded items and the relevant items."""
         return self.dataset.eval_rows(self.part)
 
 
 class FullSortEvalDataLoader(EvalDataLoader):
-    """Yields the evaluation rows of a split, with all items as candidates.
+    """Yields the users (in sequential data: examples) of a split for evaluation with all items as candidates.
 
-    As in RecBole, a batch is a tuple: the inputs (:class:`Interaction`); the items excluded from the ranking, as (row
-    index, item id), two int64 tensors (None for sequential data); the row index of each relevant item, int64; and the
-    id of each relevant item, int64.
+    As in RecBole, a batch is a tuple of four elements:
+
+    - the model's inputs, an :class:`Interaction` with one row per user or example;
+    - the items that are excluded from the ranking because they are in the user's history: two int64 tensors [n] with
+      the row's index in the batch and the item id of each; None for sequential data;
+    - int64 [m], for each relevant item the index of its row in the batch;
+    - int64 [m], the ids of the relevant items.
     """
 
     def _sizes(self) -> tuple[int, int]:
@@ -144,7 +154,10 @@ class FullSortEvalDataLoader(EvalDataLoader):
 
     @cached_property
     def uid2history_item(self) -> np.ndarray:
-        """The item ids excluded from each user's ranking: object array [n_users] of int64 tensors."""
+        """The ids of the items excluded from each user's ranking, as they are in the user's history.
+
+        An object array [n_users], indexed by user id, of int64 tensors.
+        """
         found = np.empty(self.dataset.n_users, dtype=object)
         found[:] = [torch.empty(0, dtype=torch.int64, device="cpu")] * len(found)
         history = self.rows.history
@@ -154,6 +167,6 @@ class FullSortEvalDataLoader(EvalDataLoader):
 
 
 def indices(ragged: Ragged) -> Indices:
-    """Return the row index and the value of each element of a ragged array, as two int64 tensors."""
+    """Return the n elements of a ragged array (rows of different lengths) as two int64 tensors: row index, value."""
     row = np.repeat(np.arange(len(ragged)), ragged.sizes())
     return torch.from_numpy(row), torch.from_numpy(ragged.values.copy())

@@ -1,4 +1,7 @@
-"""RecBole's metric classes. Each calls the metric with the same name in :mod:`recbole.evaluator.metrics`."""
+"""RecBole's metric classes, such as ``NDCG``, with RecBole's methods.
+
+They are created from the metric functions in :mod:`recbole.evaluator.metrics` and stored in :data:`metrics_dict`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ class AbstractMetric:
     """Base class of RecBole's metric classes.
 
     Args:
-        config: the settings, or a dictionary with ``topk`` and ``metric_decimal_place``; only stored.
+        config: the settings, or a dictionary; stored, but not used.
 
     Attributes:
         name: the metric's name in lower case.
@@ -28,20 +31,23 @@ class AbstractMetric:
         self.config = config
 
     def values(self, *of: Any) -> Any:
-        """Return the result of the function with the metric's name in :mod:`recbole.evaluator.metrics`."""
+        """Call the metric's function in :mod:`recbole.evaluator.metrics` with the arguments ``of``."""
         metric: Any = find_metric(self.name)
         return metric(*of)
 
 
 class TopkMetric(AbstractMetric):
-    """A metric computed from which items of each recommended list are relevant (hits)."""
+    """A metric, such as NDCG, that depends only on which positions of a recommended list have relevant items."""
 
     def metric_info(self, pos_index: np.ndarray, pos_len: np.ndarray | None = None) -> Floats:
-        """Return the values at list lengths 1 to k, float64 [rows, k].
+        """Return the metric of each recommended list, cut off after 1, 2, ..., k items.
 
         Args:
-            pos_index: bool [rows, k], whether each recommended item is relevant.
-            pos_len: int [rows], the number of relevant items of each row; None counts those in the list.
+            pos_index: bool [rows, k], whether each item of a recommended list is relevant, best item first.
+            pos_len: int [rows], how many items are relevant in all; None means those in the list of k items.
+
+        Returns:
+            float64 [rows, k]; column j has the metric at list length j + 1.
         """
         hits = np.asarray(pos_index, dtype=bool)
         n_right = hits.sum(axis=1) if pos_len is None else np.asarray(pos_len)
@@ -49,29 +55,30 @@ class TopkMetric(AbstractMetric):
 
 
 class LossMetric(AbstractMetric):
-    """A metric that compares scores with labels."""
+    """A metric, such as AUC or MAE, that compares the scores of (user, item) pairs with their labels."""
 
     def metric_info(self, preds: np.ndarray, trues: np.ndarray) -> float:
-        """Return the metric for scores (float [n]) and binary labels (bool [n])."""
+        """Return the metric of n (user, item) pairs, given their scores (float [n]) and labels (bool [n])."""
         found = self.values(np.asarray(preds, dtype=np.float64), np.asarray(trues, dtype=bool))
         return float(np.mean(found))
 
 
 class _Root(LossMetric):
     def metric_info(self, preds: np.ndarray, trues: np.ndarray) -> float:
-        """Return the square root of the mean error for scores (float [n]) and binary labels (bool [n])."""
+        """Return the root mean squared error, given the scores (float [n]) and labels (bool [n]) of n pairs."""
         return float(np.sqrt(super().metric_info(preds, trues)))
 
 
 class _Gauc(AbstractMetric):
     def metric_info(self, pos_rank_sum: np.ndarray, user_len_list: np.ndarray, pos_len_list: np.ndarray) -> float:
-        """Return the mean of the users' AUCs, weighted by each user's number of relevant items.
+        """Return the GAUC: the mean of the users' AUCs, weighted by each user's number of relevant items.
+
+        Users for whom no candidate item or every candidate item is relevant are left out.
 
         Args:
-            pos_rank_sum: int [users], the sum of the ranks of the user's relevant items; the best rank is 1.
-            user_len_list: int [users], the number of candidates.
-            pos_len_list: int [users], the number of relevant candidates. Users without relevant candidates, or without
-                others, are left out.
+            pos_rank_sum: number [users], the sum of the ranks of the user's relevant items; the best rank is 1.
+            user_len_list: int [users], the number of candidate items.
+            pos_len_list: int [users], the number of relevant candidate items.
         """
         right, wrong = np.asarray(pos_len_list), np.asarray(user_len_list) - np.asarray(pos_len_list)
         some = (right > 0) & (wrong > 0)
@@ -82,49 +89,85 @@ class _Gauc(AbstractMetric):
 
 class _OfLists(AbstractMetric):
     def _whole(self, item_matrix: Ids, num_items: int | None = None) -> float:
-        """Return the metric of lists, int64 [rows, k]; ``num_items`` None means one more than the largest id."""
+        """Return the metric of all recommended lists together.
+
+        Args:
+            item_matrix: int64 [rows, k], the ids of the recommended items.
+            num_items: the number of item ids, including padding; None means the largest id in the lists plus one.
+        """
         items = np.asarray(item_matrix)
         return float(self.values(items, int(items.max()) + 1 if num_items is None else num_items)[-1])
 
 
 class _Coverage(_OfLists):
     def get_coverage(self, item_matrix: Ids, num_items: int) -> float:
-        """Return the item coverage of recommended lists, int64 [rows, k], given the number of item ids."""
+        """Return the number of different items in all lists, divided by ``num_items``.
+
+        Args:
+            item_matrix: int64 [rows, k], the ids of the recommended items.
+            num_items: the number of item ids, including padding.
+        """
         return self._whole(item_matrix, num_items)
 
 
 class _Gini(_OfLists):
     def get_gini(self, item_matrix: Ids, num_items: int) -> float:
-        """Return the Gini index of recommended lists, int64 [rows, k], given the number of item ids."""
+        """Return the Gini index of how often items are recommended: 0 if all equally often, at most 1.
+
+        Args:
+            item_matrix: int64 [rows, k], the ids of the recommended items.
+            num_items: the number of item ids, including padding.
+        """
         return self._whole(item_matrix, num_items)
 
 
 class _Entropy(_OfLists):
     def get_entropy(self, item_matrix: Ids) -> float:
-        """Return the Shannon entropy of recommended lists, int64 [rows, k], as this package's metric defines it."""
+        """Return the mean of ``-p log p`` over the different items in the lists; p is an item's share of all entries.
+
+        This is the Shannon entropy divided by the number of different items.
+
+        Args:
+            item_matrix: int64 [rows, k], the ids of the recommended items.
+        """
         return self._whole(item_matrix)
 
 
 class _OfPlaces(AbstractMetric):
     def metric_info(self, values: np.ndarray) -> Floats:
-        """Return for values [rows, k] the means over the first 1, 2, ... k columns, float64 [rows, k]."""
+        """Average a value of the recommended items over lists of length 1, 2, ..., k.
+
+        Args:
+            values: number [rows, k], the value of each item of the recommended lists, best item first.
+
+        Returns:
+            float64 [rows, k]; column j has the mean over the first j + 1 items of the row.
+        """
         return np.cumsum(values, axis=1) / np.arange(1, values.shape[1] + 1)
 
 
 class _Popularity(_OfPlaces):
     def get_pop(self, item_matrix: Ids, item_count: Mapping[int, int]) -> Ids:
-        """Return how often each recommended item occurs, int64 [rows, k], given a dictionary from item id to count."""
+        """Return the popularity of each recommended item, int64 [rows, k].
+
+        Args:
+            item_matrix: int64 [rows, k], the ids of the recommended items.
+            item_count: dict from item id to its popularity, the number of its interactions; 0 for items that are
+                missing.
+        """
         counts = Counter(item_count)
         return np.array([[counts[item] for item in row] for row in np.asarray(item_matrix).tolist()])
 
 
 class _Tail(_OfPlaces):
     def get_tail(self, item_matrix: Ids, count_items: Mapping[int, int]) -> Ids:
-        """Return 1 if a recommended item is among the rarest tenth, else 0, int64 [rows, k].
+        """Return for each recommended item 1 if it is a long-tail item, else 0, int64 [rows, k].
+
+        Long-tail items are the tenth of the items in ``count_items`` with the fewest interactions, at least one item.
 
         Args:
-            item_matrix: int64 [rows, k], recommended item ids.
-            count_items: item id to number of interactions.
+            item_matrix: int64 [rows, k], the ids of the recommended items.
+            count_items: dict from item id to the number of its interactions.
         """
         rarest = sorted(count_items, key=lambda item: count_items[item])[: max(len(count_items) // 10, 1)]
         return np.isin(item_matrix, rarest).astype(np.int64)

@@ -27,10 +27,10 @@ Files = str | Path | Sequence[str | Path] | None
 
 
 class Result(dict[str, Any]):
-    """RecBole's result dictionary, with a method that returns its metrics as a table."""
+    """The result of :func:`run_recbole`: RecBole's dictionary, with a method that returns the metrics as a table."""
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a table with one row per metric and the columns ``valid`` and ``test``."""
+        """Return a table with one row per metric, and the columns ``valid`` (best validation) and ``test``."""
         import pandas as pd
 
         return pd.DataFrame({"valid": self["best_valid_result"] or {}, "test": self["test_result"]})
@@ -48,10 +48,15 @@ def run(
     port: str = "5678",
     group_offset: int = 0,
 ) -> Result:
-    """Train and evaluate as :func:`run_recbole` does.
+    """Train and evaluate a model, exactly as :func:`run_recbole` does.
 
     RecBole's function of this name can also start several processes, which is not available here: use the command
     ``run_recbole.py --nproc``.
+
+    Args:
+        model, dataset, config_file_list, config_dict, saved: as for :func:`run_recbole`.
+        nproc, world_size: numbers of processes on this machine and in all, which must not be above 1.
+        ip, port, group_offset: ignored, as they are only of use for several processes.
 
     Raises:
         NotAvailable: several processes are requested.
@@ -70,18 +75,22 @@ def run_recbole(
     saved: bool = True,
     queue: None = None,
 ) -> Result:
-    """Train a model and evaluate it. Logging, threads and torch's flags are restored before the function returns.
+    """Train a model and evaluate it on the test data.
+
+    Changes to logging, to torch's number of threads and to its determinism flags are undone at the end.
 
     Args:
-        model, dataset: their names; None for the names in the config files or ``config_dict``.
-        config_file_list: path or paths of YAML files.
-        config_dict: dict from setting to value.
-        saved: whether the best weights are saved, as ``<checkpoint_dir>/<model>-<time>.pth``.
-        queue: must be None; RecBole uses it to pass results between processes.
+        model, dataset: the class name of the model and the name of the data set; None for the names in the config files
+            or ``config_dict``.
+        config_file_list: path or paths of YAML files with settings.
+        config_dict: further settings, a dict from name to value; they override the files.
+        saved: whether the weights of the best epoch are saved, as ``<checkpoint_dir>/<model>-<time>.pth``.
+        queue: ignored. RecBole uses it to pass results between processes.
 
     Returns:
-        A dictionary with ``best_valid_score`` (float), ``valid_score_bigger`` (whether larger is better),
-            ``best_valid_result`` and ``test_result`` (metric to value) and, if saved, ``model_file``.
+        A dictionary: ``best_valid_score``, the value of the setting ``valid_metric`` in the best validation;
+            ``valid_score_bigger``, whether larger values are better; ``best_valid_result`` and ``test_result``, dicts
+            from metric to value (mean over users); and if saved, ``model_file``, the path.
 
     Raises:
         UserError: an input or a setting is invalid, or training diverged.
@@ -95,10 +104,17 @@ def run_recbole(
 def objective_function(
     config_dict: Mapping[str, Any] | None = None, config_file_list: Files = None, saved: bool = True
 ) -> Result:
-    """Train and evaluate without log output; the function that :class:`HyperTuning` calls for each trial.
+    """Train a model and evaluate it, logging only errors. :class:`HyperTuning` calls this function for each trial.
+
+    Args:
+        config_dict: settings, a dict from name to value. It contains ``model`` and ``dataset``, unless a file does.
+        config_file_list, saved: as for :func:`run_recbole`.
 
     Returns:
-        The dictionary of :func:`run_recbole`, with the model's name under ``model``.
+        The dictionary of :func:`run_recbole`, and the model's name under ``model``.
+
+    Raises:
+        UserError: as in :func:`run_recbole`.
     """
     config = Config(config_file_list=config_file_list, config_dict=config_dict)
     with undisturbed():
@@ -107,7 +123,16 @@ def objective_function(
 
 
 def _trained(config: Config, saved: bool, verbose: bool = True) -> Result:
-    """Train and evaluate by calling RecBole's functions in their usual order; return the result dictionary."""
+    """Train and evaluate a model by calling RecBole's functions in their usual order.
+
+    Args:
+        config: the settings.
+        saved: whether the weights of the best epoch are saved.
+        verbose: whether the training writes log messages.
+
+    Returns:
+        The dictionary of :func:`run_recbole`.
+    """
     check_metrics(bound(config))
     for line in config.warnings:
         logger.warning(line)
@@ -129,10 +154,10 @@ def _trained(config: Config, saved: bool, verbose: bool = True) -> Result:
 
 
 def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:
-    """Load a saved model, and read the data that it was trained on again.
+    """Load a saved model, and read and split its data set again.
 
     Args:
-        model_file: a checkpoint that :func:`run_recbole` or the command line saved.
+        model_file: the path of a model that :func:`run_recbole` or the command-line programs saved.
 
     Returns:
         The settings, the model, the :class:`WholeDataset`, and the loaders for training, validation and test.
@@ -161,20 +186,23 @@ def unlearn_recbole(
     config_dict: Mapping[str, Any] | None = None,
     saved: bool = True,
 ) -> dict[str, Any]:
-    """Unlearn a forget set from a base model and evaluate the result, as unlearn.py does.
+    """Unlearn a forget set (a list of interactions to forget) from a trained model and evaluate, as unlearn.py does.
 
-    If there is no base model in ``checkpoint_dir`` yet, it is trained first.
+    If there is no trained model (base model) in the folder ``checkpoint_dir`` yet, one is trained first.
 
     Args:
-        model, dataset: their names; None for the names in the config files or ``config_dict``.
-        config_file_list: path or paths of YAML files.
-        config_dict: dict from setting to value, such as ``unlearning_algorithm``, its hyper-parameters, and those that
-            select the forget set (``sensitive_category`` and ``unlearning_fraction``, or ``forget_set``).
-        saved: whether the checkpoints are kept in ``checkpoint_dir``.
+        model, dataset: the class name of the model and the name of the data set; None for the names in the config files
+            or ``config_dict``.
+        config_file_list: path or paths of YAML files with settings.
+        config_dict: further settings, a dict from name to value, such as ``unlearning_algorithm`` and the
+            hyper-parameters of this algorithm. ``sensitive_category`` with ``unlearning_fraction``, or ``forget_set``,
+            select the forget set.
+        saved: whether the base model, the unlearned models and the logs are kept. If not, they are written to a
+            temporary folder.
 
     Returns:
-        The run's record as a dictionary; see :func:`~recbole.quick_start.record.describe`. ``metrics`` is a pandas
-            table.
+        The run's record (settings, timing, results), see :func:`~recbole.quick_start.unlearning.unlearn_recbole`; its
+            entry ``metrics`` is the result table as a pandas DataFrame.
 
     Raises:
         UserError: an input or a setting is invalid, or training diverged.

@@ -19,18 +19,27 @@ _KINDS = {"uni": "uniform", "pop": "popularity"}
 
 
 class NegSampleEvalDataLoader(EvalDataLoader):
-    """Yields the evaluation rows of a split with sampled candidates: 100 for each relevant item in the mode ``uni100``.
+    """Yields the users (in sequential data: examples) of a split for evaluation with sampled candidate items.
 
-    As in RecBole, a batch is a tuple: (user, candidate) pairs as an :class:`Interaction`, with each user's relevant
-    items first; the row index of each pair, int64; the row index of each relevant item, int64; and the id of each
-    relevant item, int64. No sampled item is among the user's items in this split or an earlier one. In the mode
-    ``labeled`` nothing is sampled: a batch consists of ``eval_batch_size`` interactions of the split, and three times
-    None.
+    Each relevant item is ranked together with sampled items, for example 100 in the mode ``uni100``. No sampled item is
+    among the user's items in this split or an earlier one. As in RecBole, a batch is a tuple of four elements:
+
+    - an :class:`Interaction` with one row per pair of user and candidate item, each user's relevant items first;
+    - int64 [pairs], the index in the batch of the user of each pair;
+    - int64 [m], for each relevant item the index in the batch of its user;
+    - int64 [m], the ids of the relevant items.
+
+    In the mode ``labeled`` nothing is sampled: the first element has up to ``eval_batch_size`` interactions of the
+    split, and the other three are None.
     """
 
     @cached_property
     def neg_sample_args(self) -> dict[str, Any]:
-        """How candidates are sampled: ``distribution`` (uniform, popularity, none) and ``sample_num`` per item."""
+        """How candidate items are sampled, a dict with two keys.
+
+        ``distribution`` is ``uniform``, ``popularity`` or ``none``; ``sample_num`` is the number of sampled items for
+        each relevant item, 0 if nothing is sampled.
+        """
         mode = str(self.config["eval_args"]["mode"][self.part])
         if mode[:3] not in _KINDS:
             return {"distribution": "none", "sample_num": 0}
@@ -42,9 +51,10 @@ class NegSampleEvalDataLoader(EvalDataLoader):
         return self.neg_sample_args["sample_num"] == 0
 
     def _sizes(self) -> tuple[int, int]:
-        """Return the number of users per batch, and the largest number of pairs that these users can have.
+        """Return the number of evaluation rows (users) per batch, and the largest number of pairs in a batch.
 
-        The number of users is the largest for which every batch has at most ``eval_batch_size`` pairs, but at least 1.
+        A pair is a user with a candidate item. The number of users is the largest one with which no batch has more than
+        ``eval_batch_size`` pairs, but at least 1. In the mode ``labeled``, both numbers are ``eval_batch_size``.
         """
         size = int(self.config["eval_batch_size"])
         if self.labelled:
@@ -86,7 +96,14 @@ class NegSampleEvalDataLoader(EvalDataLoader):
         return self.dataset.join(pairs), row, positive, torch.from_numpy(right.values.copy())
 
     def _drawn(self, rows: np.ndarray) -> np.ndarray:
-        """Return the sampled item ids of the rows, int64, row after row. The evaluation uses the same samples."""
+        """Return the sampled items of some evaluation rows; :meth:`Trainer.evaluate` ranks the same ones.
+
+        Args:
+            rows: int64, consecutive indices of evaluation rows.
+
+        Returns:
+            int64, item ids, concatenated row after row.
+        """
         if self.rows.sampled is None:
             return np.empty(0, dtype=np.int64)
         return self.rows.sampled.draw(self.rows, int(rows[0]), int(rows[-1]) + 1)[1]

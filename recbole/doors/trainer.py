@@ -1,4 +1,4 @@
-"""RecBole's ``Trainer``, implemented by this package's training loop and evaluation."""
+"""RecBole's class ``Trainer``, implemented by this package's training loop and evaluation."""
 
 from __future__ import annotations
 
@@ -30,17 +30,19 @@ logger = logging.getLogger("recbole")
 
 
 class Trainer:
-    """RecBole's trainer class: trains a model with this package's training loop, and evaluates it.
+    """Trains and evaluates a model, with the methods of RecBole's class of this name.
 
     Args:
         config: the settings.
-        model: a model that is already on its device.
+        model: the model, which is already on its device.
 
     Attributes:
         saved_model_file: the path to which :meth:`fit` saves the model.
-        best_valid_score: the value of ``valid_metric`` in the best validation so far.
-        best_valid_result: dict from metric to value of that validation; None before the first validation.
-        train_loss_dict: dict from epoch (from 0) to the training loss.
+        best_valid_score: the value of the setting ``valid_metric`` in the best validation so far; before the first one
+            the worst possible value (plus or minus infinity).
+        best_valid_result: dict from each metric to its value in the best validation so far; None before the first one.
+        train_loss_dict: dict from the number of an epoch, from 0, to its training loss.
+        start_epoch: the number of the first epoch that :meth:`fit` trains; above 0 after :meth:`resume_checkpoint`.
     """
 
     def __init__(self, config: Config, model: AbstractRecommender) -> None:
@@ -61,20 +63,22 @@ class Trainer:
         show_progress: bool = False,
         callback_fn: Callable[[int, float], Any] | None = None,
     ) -> tuple[float, dict[str, float] | None]:
-        """Train the model. Afterwards it has the weights of the best validation.
+        """Train the model. Afterwards it has the weights of the epoch with the best validation.
 
         Args:
-            train_data: the loader whose data the model is trained on.
-            valid_data: the loader for validation. None switches validation off; the model then has the weights of the
-                last epoch.
-            verbose: whether log messages are shown.
-            saved: whether these weights are saved to :attr:`saved_model_file`.
+            train_data: the training loader; its data are used, in the training loop's own batches.
+            valid_data: the validation loader; validation uses the validation rows of the training loader's data. None
+                switches validation off, and the model then has the weights of the last epoch.
+            verbose: whether log messages below the level of warnings are shown.
+            saved: whether the weights are saved to :attr:`saved_model_file`.
             show_progress: whether progress bars are shown on a terminal.
-            callback_fn: function that is called with (epoch, score) after each validation; None for no call.
+            callback_fn: function that is called after each validation with the number of the epoch and the value of
+                ``valid_metric``; None for no call.
 
         Returns:
-            The best score of ``valid_metric``, and a dict with all metrics of that validation. Without validation the
-                score is the worst possible (plus or minus infinity), and the dict is None.
+            The value of the setting ``valid_metric`` in the best validation, and a dict from each metric to its value
+                in this validation. Without validation, the first is the worst possible value (plus or minus infinity),
+                and the dict is None.
 
         Raises:
             UserError: training diverged (the loss is NaN or infinite), or the file cannot be written.
@@ -101,23 +105,31 @@ class Trainer:
         model_file: str | Path | None = None,
         show_progress: bool = False,
     ) -> dict[str, float]:
-        """Evaluate the model; return a dict from metric (RecBole's name) to value, as ``metric_decimal_place`` rounds.
+        """Evaluate the model on the validation or test data.
 
         Args:
-            eval_data: the loader with the evaluation rows.
+            eval_data: the loader of this split.
             load_best_model: False to ignore ``model_file``.
-            model_file: a checkpoint whose weights are loaded first; None to evaluate the model's current weights.
+            model_file: the file of a saved model whose weights are loaded first. None evaluates the model's current
+                weights, which after :meth:`fit` are the best ones.
             show_progress: ignored.
 
+        Returns:
+            A dict from the name of a metric, such as ``recall@10``, to its mean over users, rounded to
+            ``metric_decimal_place``.
+
         Raises:
-            UserError: the file does not fit the model.
+            UserError: the file does not exist, or its weights do not fit the model.
         """
         if load_best_model and model_file is not None:
             load_weights(self.model, load_checkpoint(model_file), model_file)
         return self._rounded(mean_utility(self.model, eval_data.rows, self.config))
 
     def resume_checkpoint(self, resume_file: str | Path) -> None:
-        """Load weights, optimizer state and epoch from a checkpoint; :meth:`fit` then continues with the next epoch.
+        """Load weights, optimizer state and epoch of a saved model, so that :meth:`fit` continues with the next epoch.
+
+        Args:
+            resume_file: the saved model's file. :meth:`fit` will save to this file again.
 
         Raises:
             UserError: the file is from another model, or has no optimizer state.
@@ -134,7 +146,10 @@ class Trainer:
 
 
 class _Loop(TrainingLoop):
-    """The training loop, which also stores the loss of each epoch in a :class:`Trainer` and calls ``callback_fn``."""
+    """This package's training loop, extended by two features of RecBole's trainer.
+
+    It stores the loss of each epoch in ``trainer.train_loss_dict``, and calls ``callback_fn`` after each validation.
+    """
 
     board: SummaryWriter | None
 
@@ -145,7 +160,7 @@ class _Loop(TrainingLoop):
         self.trainer, self.callback_fn = trainer, callback_fn
 
     def _load_snapshot(self) -> None:
-        """Continue from the checkpoint that :meth:`Trainer.resume_checkpoint` loaded, if any."""
+        """Continue from the saved model that :meth:`Trainer.resume_checkpoint` has loaded, if it was called."""
         stored = self.trainer._resumed
         if stored is not None:
             self.progress.epoch = self.trainer.start_epoch

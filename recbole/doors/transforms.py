@@ -1,6 +1,7 @@
-"""RecBole's sequence transforms. Each adds columns with augmented sequences to a batch.
+"""RecBole's sequence transforms, which add columns with changed copies of the item sequences to a batch.
 
-They use Python's global random generator, which ``init_seed`` seeds.
+Such augmented sequences serve models with contrastive or masked training. The random ones are drawn from Python's
+global random generator, which ``init_seed`` seeds.
 """
 
 from __future__ import annotations
@@ -25,10 +26,16 @@ class Transform(Protocol):
 
 
 class _OfSequences:
-    """Common base of the transforms: the names of the columns that hold item sequences and their lengths.
+    """Base class of the transforms of item sequences.
 
     Args:
-        config: the settings. The names of the new columns are stored in it for models to read.
+        config: the settings. The names of the columns that a transform adds are stored in the settings, under keys that
+            models read, such as ``CROP_ITEM_SEQ``.
+
+    Attributes:
+        ITEM_ID: name of the column with item ids.
+        ITEM_SEQ: name of the column with item sequences: int64 [rows, length], padded on the right with 0.
+        ITEM_SEQ_LEN: name of the column with the numbers of items in the sequences.
     """
 
     def __init__(self, config: Config) -> None:
@@ -38,20 +45,29 @@ class _OfSequences:
         self.ITEM_SEQ_LEN = config["ITEM_LIST_LENGTH_FIELD"]
 
     def _named(self, key: str, name: str) -> str:
-        """Store the name of a new column under ``key``, in the settings and as an attribute; return the name."""
+        """Store the name of a new column in the settings and as an attribute, both called ``key``; return the name."""
         self.config[key] = name
         setattr(self, key, name)
         return name
 
     def _of_rows(self, interaction: Interaction, change: Callable[[list[int], int], list[int]]) -> torch.Tensor:
-        """Apply ``change`` to each sequence, given its padded item ids and its length; return int64, the same shape."""
+        """Return the changed sequences of a batch.
+
+        Args:
+            interaction: the batch.
+            change: function that receives a sequence (list of item ids with padding) and its number of items, and
+                returns the changed sequence with as many elements.
+
+        Returns:
+            int64 [rows, length], on the batch's device.
+        """
         rows, lengths = interaction[self.ITEM_SEQ].tolist(), interaction[self.ITEM_SEQ_LEN].tolist()
         changed = [change(row, length) for row, length in zip(rows, lengths, strict=True)]
         return torch.tensor(changed, device=interaction[self.ITEM_SEQ].device)
 
 
 class InverseItemSequence(_OfSequences):
-    """Adds the column ``INVERSE_ITEM_SEQ``: the sequences padded on the left instead of the right."""
+    """Adds the sequences with the padding on the left instead of the right, as column ``INVERSE_ITEM_SEQ``."""
 
     INVERSE_ITEM_SEQ: str
 
@@ -60,15 +76,16 @@ class InverseItemSequence(_OfSequences):
         self._named("INVERSE_ITEM_SEQ", f"Inverse_{self.ITEM_SEQ}")
 
     def __call__(self, dataset: Dataset, interaction: Interaction) -> Interaction:
-        """Add the left-padded sequences to the batch."""
+        """Add the left-padded sequences to the batch in place, and return the batch."""
         interaction[self.INVERSE_ITEM_SEQ] = self._of_rows(interaction, lambda row, n: row[n:] + row[:n])
         return interaction
 
 
 class CropItemSequence(_OfSequences):
-    """Adds the column ``CROP_ITEM_SEQ``: a contiguous part of each sequence, from a random position on.
+    """Adds a random contiguous part of each sequence, as column ``CROP_ITEM_SEQ``.
 
-    The setting ``eta`` is the part's share of the sequence's length. ``CROP_ITEM_SEQ_LEN`` is the part's length.
+    The setting ``eta`` (0 to 1) is the part's share of the number of items. The column ``CROP_ITEM_SEQ_LEN`` has the
+    number of items in the part.
     """
 
     CROP_ITEM_SEQ: str
@@ -86,16 +103,16 @@ class CropItemSequence(_OfSequences):
         return row[first : first + kept] + [0] * (len(row) - kept)
 
     def __call__(self, dataset: Dataset, interaction: Interaction) -> Interaction:
-        """Add the cropped sequences and their lengths to the batch."""
+        """Add the cropped sequences and their lengths to the batch in place, and return the batch."""
         interaction[self.CROP_ITEM_SEQ] = self._of_rows(interaction, self._cropped)
         interaction[self.CROP_ITEM_SEQ_LEN] = (interaction[self.ITEM_SEQ_LEN] * self.share).long()
         return interaction
 
 
 class ReorderItemSequence(_OfSequences):
-    """Adds the column ``REORDER_ITEM_SEQ``: the sequences with a contiguous part shuffled.
+    """Adds the sequences with a random contiguous part shuffled, as column ``REORDER_ITEM_SEQ``.
 
-    The setting ``beta`` is the part's share of the sequence's length; its position is random.
+    The setting ``beta`` (0 to 1) is the part's share of the number of items.
     """
 
     REORDER_ITEM_SEQ: str
@@ -113,17 +130,20 @@ class ReorderItemSequence(_OfSequences):
         return row[:first] + some + row[first + size :]
 
     def __call__(self, dataset: Dataset, interaction: Interaction) -> Interaction:
-        """Add the reordered sequences to the batch."""
+        """Add the reordered sequences to the batch in place, and return the batch."""
         interaction[self.REORDER_ITEM_SEQ] = self._of_rows(interaction, self._reordered)
         return interaction
 
 
 class MaskItemSequence(_OfSequences):
-    """Adds the column ``MASK_ITEM_SEQ``: the sequences with each item masked with probability ``mask_ratio``.
+    """Adds the sequences with random items masked, as column ``MASK_ITEM_SEQ``.
 
-    A masked item is replaced by the id ``n_items``. With probability ``ft_ratio`` (drawn once per batch), only the last
-    item of each sequence is masked instead. For the masked items, ``POS_ITEMS`` are the original ids, ``NEG_ITEMS``
-    random items that are not in the sequence, and ``MASK_INDEX`` the positions. All three are left-padded with 0.
+    Each item is masked with probability ``mask_ratio`` (a setting), that is, replaced by the id ``n_items``. In a share
+    ``ft_ratio`` of the batches (a setting, by default 0), instead exactly the last item of each sequence is masked.
+
+    Three more columns describe the masked items, int64 [rows, most masked items], padded on the left with 0:
+    ``POS_ITEMS`` has the original ids, ``NEG_ITEMS`` random items that are not in the sequence, and ``MASK_INDEX`` the
+    positions in the sequence. If more items are masked than fit, the columns contain the last ones.
     """
 
     MASK_ITEM_SEQ: str
@@ -141,13 +161,13 @@ class MaskItemSequence(_OfSequences):
         self._named("MASK_INDEX", "MASK_INDEX")
 
     def __call__(self, dataset: Dataset, interaction: Interaction) -> Interaction:
-        """Add the masked sequences, the original items, negatives and positions to the batch."""
+        """Add the four columns with the masked sequences and the masked items to the batch in place, and return it."""
         n_items, device = dataset.num(self.ITEM_ID), interaction[self.ITEM_SEQ].device
         last = random.random() < self.last
         found: dict[str, list[list[int]]] = {name: [] for name in (self.POS_ITEMS, self.NEG_ITEMS, self.MASK_INDEX)}
 
         def masked(row: list[int], length: int) -> list[int]:
-            """Return a sequence with masked items; append the original ids, negatives and positions to ``found``."""
+            """Mask items of a sequence; append their ids, as many negative items, and their positions to ``found``."""
             places = [length - 1] if last else [at for at in range(length) if random.random() < self.share]
             negatives = [_other(row, n_items) for _ in places]
             for name, values in ((self.POS_ITEMS, [row[at] for at in places]), (self.NEG_ITEMS, negatives),
@@ -162,7 +182,7 @@ class MaskItemSequence(_OfSequences):
 
 
 def _other(row: list[int], n_items: int) -> int:
-    """Return a random item id that is not in the sequence."""
+    """Return a random item id that is not in the sequence ``row``."""
     item = random.randint(1, n_items - 1)
     while item in row:
         item = random.randint(1, n_items - 1)
@@ -182,7 +202,9 @@ def _same(dataset: Dataset, interaction: Interaction) -> Interaction:
 
 
 def construct_transform(config: Config) -> Transform:
-    """Return the transform that the setting ``transform`` names; without the setting, one that changes nothing.
+    """Return the transform that the setting ``transform`` names, such as ``crop_itemseq``.
+
+    Without the setting, the returned function leaves batches unchanged.
 
     Raises:
         NotAvailable: there is no such transform.

@@ -1,4 +1,7 @@
-"""RecBole's hyper-parameter search without hyperopt: exhaustive, by random draws, or by Parzen estimators."""
+"""RecBole's hyper-parameter search: all combinations, random draws, or tree-structured Parzen estimators.
+
+Unlike RecBole's, it does not use the library hyperopt.
+"""
 
 from __future__ import annotations
 
@@ -17,24 +20,31 @@ from recbole.utils.recbole_helpers import dict2str
 
 _LINE = re.compile(r"(\S+)\s+(choice|uniform|loguniform|quniform)\s+(.+)")
 _BEGIN, _CANDIDATES = 20, 24
-"""Settings of ``bayes``, as in hyperopt.
+"""Constants of the algorithm ``bayes``, with hyperopt's values.
 
-``_BEGIN`` is the number of random trials before the estimators are used. ``_CANDIDATES`` is the number of values that
-are drawn for a parameter, of which the estimators choose one.
+``_BEGIN`` is the number of trials with random parameters before the Parzen estimators are used. ``_CANDIDATES`` is the
+number of values that are drawn for a numeric parameter of a trial, one of which the estimators select.
 """
 
 Space = dict[str, tuple[str, list[Any]]]
-"""Dict from a parameter to (kind, arguments). The kind is choice, uniform, loguniform or quniform; the arguments are
-the list of choices, or low and high, and for quniform also the step."""
+"""A search space: dict from the name of a parameter to a pair, its kind and the arguments of this kind.
+
+The kinds are ``choice`` (arguments: the possible values), ``uniform`` (lowest and highest value), ``loguniform``
+(lowest and highest natural logarithm of the value) and ``quniform`` (lowest and highest value, and their step).
+"""
 
 _RANGES = {"uniform": 2, "loguniform": 2, "quniform": 3}
 
 
 def space_of(lines: Mapping[str, tuple[str, str]]) -> Space:
-    """Return the search space for a dict from parameter to (kind, text), with texts as in RecBole's files.
+    """Parse a search space.
+
+    Args:
+        lines: dict from the name of a parameter to its kind (``choice``, ``uniform``, ``loguniform`` or ``quniform``)
+            and the text that gives the kind's arguments, such as ``[64,128]`` or ``-8,0``.
 
     Raises:
-        UserError: a range is invalid; the message names the parameter.
+        UserError: a text is invalid; the message names the parameter.
     """
     found: Space = {}
     for name, (kind, text) in lines.items():
@@ -53,22 +63,25 @@ class HyperTuning:
     """Searches for the hyper-parameters with the best validation score.
 
     Args:
-        objective_function: function that takes (settings, config files), trains and evaluates, and returns a result
-            dictionary, such as :func:`~recbole.doors.quick_start.objective_function`.
+        objective_function: function that trains and evaluates a model, such as
+            :func:`~recbole.doors.quick_start.objective_function`. It is called with a dict of settings and with
+            ``fixed_config_file_list``, and returns RecBole's result dictionary.
         space: must be None: RecBole's argument is an object of hyperopt, which is not used here.
         params_file: a file with lines like ``learning_rate loguniform -8,0`` or ``embedding_size choice [64,128]``.
-        params_dict: the search space as a nested dict: ``{"choice": {"embedding_size": [64, 128]}}``.
-        fixed_config_file_list: config files that are passed to every trial.
+        params_dict: the search space as a nested dict: ``{"choice": {"embedding_size": [64, 128]}}``. Not used if there
+            is a ``params_file``.
+        fixed_config_file_list: path or paths of config files for all trials.
         display_file: must be None: RecBole's plots need plotly, which is not used here.
         algo: ``exhaustive`` (all combinations of choices), ``random`` or ``bayes`` (tree-structured Parzen estimators).
-        max_evals: the maximum number of trials; no limit for ``exhaustive``.
-        early_stop: the search ends after this many trials in a row without a new best; not used for ``exhaustive``.
+        max_evals: the maximum number of trials; not used for ``exhaustive``.
+        early_stop: the search ends after this many trials in a row without a better score than before; not used for
+            ``exhaustive``.
         seed: seed for the random draws.
 
     Attributes:
-        best_score, best_params, best_test_result: validation score, parameters and test metrics of the best trial; None
-            before the first trial.
-        params2result: dict from the parameters of each trial, as text, to its result.
+        best_score, best_params, best_test_result: validation score, parameters and test metrics of the trial with the
+            best validation score; None before the first trial.
+        params2result: dict from the parameters of each trial, as text from :meth:`params2str`, to its result.
 
     Raises:
         UserError: no space is given, or it is invalid.
@@ -111,7 +124,13 @@ class HyperTuning:
         self._trials: list[tuple[float, dict[str, Any]]] = []  # (loss, parameters); a smaller loss is better
 
     def run(self) -> None:
-        """Run trials until the search is exhausted, ``max_evals`` is reached or ``early_stop`` ends it."""
+        """Run the search: trial after trial, until all combinations are tried or a limit is reached.
+
+        The limits are ``max_evals`` and ``early_stop``.
+
+        Raises:
+            UserError: ``algo`` is ``exhaustive``, and a parameter has a range instead of choices.
+        """
         since = 0
         for params in itertools.islice(self._proposals(), None if self.algo == "exhaustive" else self.max_evals):
             since = 0 if self.trial(params) else since + 1
@@ -119,7 +138,14 @@ class HyperTuning:
                 return
 
     def trial(self, params: dict[str, Any]) -> bool:
-        """Run one trial with these parameters (dict from name to value); return whether it is the best so far."""
+        """Run one trial.
+
+        Args:
+            params: dict from the name of each parameter to its value.
+
+        Returns:
+            Whether its validation score is better than that of all earlier trials.
+        """
         result = self.objective_function(dict(params), self.fixed_config_file_list)
         self.params2result[self.params2str(params)] = result
         score = result["best_valid_score"]
@@ -131,7 +157,7 @@ class HyperTuning:
         return better
 
     def export_result(self, output_file: str | Path) -> None:
-        """Write the parameters and results of all trials to a text file."""
+        """Write the parameters, validation metrics and test metrics of all trials to a text file."""
         parts = [
             f"{params}\nValid result:\n{dict2str(result['best_valid_result'] or {})}\n"
             f"Test result:\n{dict2str(result['test_result'])}\n\n"
@@ -141,7 +167,7 @@ class HyperTuning:
 
     @staticmethod
     def params2str(params: Mapping[str, Any]) -> str:
-        """Return parameters as text: ``name:value, name:value``."""
+        """Return a dict from parameter to value as text: ``name:value, name:value``."""
         return ", ".join(f"{name}:{value}" for name, value in params.items())
 
     # --- choosing the parameters of the next trial ---------------------------------------------------------------
@@ -167,10 +193,12 @@ class HyperTuning:
         return _number(kind, values, number)
 
     def _guided(self, name: str) -> Any:
-        """Return a parameter's next value by Parzen estimators.
+        """Return the value of a parameter for the next trial, by a tree-structured Parzen estimator.
 
-        The best trials count as good. Values are drawn near those of the good trials. The value with the largest ratio
-        of the density of good trials to the density of the other trials is returned.
+        The trials with the best scores so far count as good. For a numeric parameter, values are drawn near those of
+        the good trials. Of these values, the one is returned for which the density of the good trials, divided by the
+        density of the others, is largest. For a choice, all possible values are compared, by numbers of trials instead
+        of densities.
         """
         kind, values = self.space[name]
         ranked = [params[name] for _, params in sorted(self._trials, key=lambda trial: trial[0])]

@@ -1,4 +1,4 @@
-"""RecBole's helper functions that depend on models, trainers and settings."""
+"""RecBole's helper functions about trainers, logging and the machine."""
 
 from __future__ import annotations
 
@@ -23,17 +23,33 @@ __all__ = ["get_environment", "get_gpu_usage", "get_model", "get_trainer", "init
 
 
 def get_trainer(model_type: ModelType | None, model_name: str) -> type[Trainer]:
-    """Return the trainer class for a model: :class:`Trainer`, unless ``recbole.trainer`` has one for this model.
+    """Return the trainer class for a model.
+
+    Args:
+        model_type: ignored; in RecBole it selects the class for models without a trainer of their own.
+        model_name: the model's class name.
+
+    Returns:
+        The class ``<model_name>Trainer`` of ``recbole.trainer`` if there is one, otherwise :class:`Trainer`.
 
     Raises:
-        NotAvailable: RecBole has a special trainer for this model, which this package lacks.
+        NotAvailable: RecBole has a special trainer for this model, which does not exist here.
     """
     found: type[Trainer] = getattr(room, f"{model_name}Trainer", Trainer)
     return found
 
 
 def init_logger(config: Config) -> None:
-    """Send log messages, including the root logger's, to the terminal and to a new file in ``log/``."""
+    """Send log messages to the terminal and to a new file in the folder ``log_dir`` (by default ``log``).
+
+    This includes the messages of other libraries and of the user's script, which go to Python's root logger.
+
+    Args:
+        config: the settings; ``state`` is the log level.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
     open_log(config, Path(config["log_dir"] or "log"))
     begin_log(f"recbole | erase-bench {recbole.__version__}, results {recbole.RESULTS_VERSION}")
     root = logging.getLogger()
@@ -43,7 +59,11 @@ def init_logger(config: Config) -> None:
 
 
 def get_gpu_usage(device: torch.device | str | None = None) -> str:
-    """Return the peak memory of tensors on a GPU as text, such as ``1.25 G``; ``0.00 G`` on the CPU."""
+    """Return the peak memory of this process's tensors on a GPU in GiB, as text such as ``1.25 G``.
+
+    Args:
+        device: the GPU; for the CPU or None the text is ``0.00 G``.
+    """
     return f"{peak_memory(device or 'cpu').get('peak_gpu_mib', 0.0) / 1024:.2f} G"
 
 

@@ -1,4 +1,4 @@
-"""The data set that ``create_dataset`` returns, as in RecBole: all interactions before the split."""
+"""The data set that ``create_dataset`` returns to a script, as in RecBole: all interactions, before the split."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 class WholeDataset:
     """All interactions of a data set, before they are split into training, validation and test.
 
-    Rows are sorted by user and, for each user, in the order in which they are split: by time, or shuffled. Attributes
-    not defined here are those of :attr:`data`.
+    Interactions are sorted by user. Those of a user have the order in which they are split: by time, or shuffled.
+    Attributes that this class does not define, such as ``user_num``, are those of :attr:`data`.
 
     Args:
-        data: the :class:`~recbole.data.dataset.Dataset` of the task, with nothing forgotten.
+        data: the :class:`~recbole.data.dataset.Dataset` of the task, from which no interaction has been removed.
 
     Attributes:
-        data: a copy whose RecBole attributes describe all rows instead of the training rows.
+        data: a copy of it, whose attributes with RecBole's names, such as ``inter_num``, refer to all interactions
+            instead of only the training interactions.
         config: the settings.
     """
 
@@ -45,7 +46,10 @@ class WholeDataset:
 
     @cached_property
     def inter_feat(self) -> pd.DataFrame:
-        """The interactions as a table. Sequence columns hold one array per row."""
+        """The interactions as a table, one row per interaction, with user and item ids and all other loaded columns.
+
+        In columns of sequences (type ``token_seq`` or ``float_seq``), each value is an array.
+        """
         data, log = self.data, self.data.log
         columns = {data.uid_field: log.user, data.iid_field: log.item} | data.columns
         return _frame(columns | {name: values for name, values in log.lists.items()})[~data.forgotten]
@@ -68,7 +72,11 @@ class WholeDataset:
         return _frame({id_field: ids, **columns})
 
     def build(self) -> list[Dataset]:
-        """Return three data sets whose RecBole attributes describe the training, validation and test rows."""
+        """Split the interactions; return the data sets for training, validation and test, as the loaders need them.
+
+        All three contain all interactions. Their attributes with RecBole's names, such as ``inter_num``, refer to the
+        interactions of one split.
+        """
         return [self.data.showing(label) for label in (TRAIN, VALID, TEST)]
 
     def __str__(self) -> str:
@@ -87,7 +95,10 @@ class WholeDataset:
 
 
 def _frame(columns: dict[str, np.ndarray | Ragged]) -> pd.DataFrame:
-    """Return a table with these columns, all of the same length. Ragged columns hold one array per row."""
+    """Return a table with the given columns (name to values), all of the same length.
+
+    In a column from a ragged array (rows of different lengths), each value of the table is an array.
+    """
     return pd.DataFrame({name: _series(values) for name, values in columns.items()})
 
 

@@ -1,5 +1,5 @@
-"""Building blocks of the data sets' ``prepare.py`` scripts: from the raw files to the benchmark's files.
+"""Building blocks of the data sets' ``prepare.py`` scripts, which convert raw files to the benchmark's files.
 
-Large data sets are not converted to Python objects: Arrow reads the interactions in blocks of limited size, and they
-are stored as integer codes, with one array of distinct tokens per column.
+The scripts write a file of interactions, lists of sensitive items, and forget sets: lists of interactions that users
+request to forget. To save memory, Arrow reads the raw files in blocks, and users and items are stored as integers.
 """

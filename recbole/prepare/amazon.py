@@ -31,17 +31,21 @@ _REVIEW = pa.schema(
 _ITEMS_AT_ONCE = 4096
 
 Texts: TypeAlias = Mapping[str, Sequence[str]]
-"""Dict from a field that the rules test to the keys of a description whose texts, joined by spaces, are its value."""
+"""How the fields that rules for sensitive items test are made from an item's description.
+
+Dict from the name of a field to keys of the description. The field's value consists of the texts under these keys,
+joined by spaces.
+"""
 
 
 def urls(category: str) -> dict[str, str]:
-    """Return the URLs of a category's two files, by file name."""
+    """Return the URLs of a category's two files (reviews and descriptions), as a dict from file name to URL."""
     reviews, meta = file_names(category)
     return {reviews: f"{URL}/review_categories/{reviews}", meta: f"{URL}/meta_categories/{meta}"}
 
 
 def file_names(category: str) -> tuple[str, str]:
-    """Return the names of a category's two files: reviews and descriptions."""
+    """Return the names of a category's two files: first the file of reviews, then the file of descriptions."""
     return f"{category}.jsonl.gz", f"meta_{category}.jsonl.gz"
 
 
@@ -52,20 +56,20 @@ def read(
 
     Args:
         folder: the folder with the category's two files.
-        category: the category's name, as in the file names.
-        rules_path: the YAML file with the rules for sensitive items.
-        texts: which keys of the descriptions the rules test, see `Texts`.
-        k: users and items with fewer than ``k`` reviews are removed, repeatedly, until none is left (k-core).
+        category: Amazon's category, as in the file names.
+        rules_path: the YAML file with the rules for sensitive items, see `recbole.prepare.sensitive_rules`.
+        texts: how the fields that the rules test are made from the descriptions, see `Texts`.
+        k: users and items with fewer than ``k`` reviews are removed, repeatedly, until all have ``k`` (k-core).
 
     Returns:
-        ``(log, categories, read)``. ``log`` is a `RawTable` with user, item (the asin), rating and timestamp
-        (milliseconds since 1970, UTC), sorted by user and time. ``categories`` is a dict from each sensitive category
-        to its items in the log (list of asins). ``read`` has the counts of the raw reviews, see
-        :meth:`RawTable.counts`.
+        ``(log, categories, read)``. ``log`` has the columns user, item (the asin), rating and timestamp (milliseconds
+        since 1970, UTC), without duplicates, sorted by user and time. ``categories`` is a dict from each category of
+        sensitive items to its items in ``log`` (list of asins). ``read`` has the numbers of reviews, users, items and
+        products in the raw file, see :meth:`RawTable.counts`.
 
     Raises:
-        UserError: a file is missing or malformed, more than 1 % of the reviews have an impossible rating or time, or a
-            sensitive category has no item in the log.
+        UserError: a file is missing or malformed, more than ten reviews and more than 1 % of them have an impossible
+            rating or time, or a category of sensitive items has no item in ``log``.
     """
     parents = _sensitive_parents(folder, category, rules_path, texts)
     reviews = read_json_lines(find(folder, f"{category}.jsonl"), _REVIEW)
@@ -82,10 +86,14 @@ def _renamed(batch: pa.RecordBatch) -> dict[str, pa.Array]:
 
 
 def _possible(log: RawTable, path: Path) -> RawTable:
-    """Return the reviews with a valid rating and time, and print how many others were removed.
+    """Remove the reviews with an impossible rating or time, and print how many they are.
+
+    Args:
+        log: the reviews.
+        path: their file, for messages.
 
     Raises:
-        UserError: more than ten reviews and more than 1 % of them are invalid, so the file has another format.
+        UserError: more than ten reviews and more than 1 % of them are impossible, so the file has another format.
     """
     rating, time = log.numbers["rating"], log.numbers["timestamp"]
     kept = (rating >= RATINGS[0]) & (rating <= RATINGS[1]) & (time >= _TIMES[0]) & (time < _TIMES[1])
@@ -98,14 +106,26 @@ def _possible(log: RawTable, path: Path) -> RawTable:
 
 
 def _of_parents(log: RawTable, parents: pa.Array) -> pa.Array:
-    """Return the items (asins, Arrow string array) of the log that have a parent_asin in ``parents``."""
+    """Return the items (asins) of some products, among those with reviews.
+
+    Args:
+        log: the reviews, with the columns ``item_id`` (asin) and ``parent_asin``.
+        parents: Arrow string array, the products (parent_asins).
+
+    Returns:
+        Arrow string array of distinct asins.
+    """
     listed = pc.is_in(log.tokens["parent_asin"], parents).to_numpy(zero_copy_only=False)
     items = np.unique(log.codes["item_id"][listed[log.codes["parent_asin"]]])
     return log.tokens["item_id"].take(pa.array(items))
 
 
 def _sensitive_parents(folder: Path, category: str, rules_path: Path, texts: Texts) -> dict[str, pa.Array]:
-    """Return a dict from each sensitive category to the parent_asins whose descriptions match (Arrow string array)."""
+    """Find the sensitive products of each category by their descriptions; arguments as in :func:`read`.
+
+    Returns:
+        A dict from the name of a category of sensitive items to the products' parent_asins (Arrow string array).
+    """
     rules = SensitiveRules(rules_path)
     described = _described(find(folder, f"meta_{category}.jsonl"), texts)
     while items := list(islice(described, _ITEMS_AT_ONCE)):
@@ -115,7 +135,13 @@ def _sensitive_parents(folder: Path, category: str, rules_path: Path, texts: Tex
 
 
 def _described(path: Path, texts: Texts) -> Iterator[tuple[str, ...]]:
-    """Yield (parent_asin, text of each field in ``texts``) for each description that has a parent_asin."""
+    """Yield for each product description in a file a tuple: its parent_asin, then the value of each field in ``texts``.
+
+    Descriptions without a parent_asin are skipped.
+
+    Raises:
+        UserError: the file or a line of it is malformed.
+    """
     for line, item in json_objects(path):
         parent = item.get("parent_asin")
         if not isinstance(parent, str | None):

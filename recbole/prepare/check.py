@@ -1,4 +1,7 @@
-"""``prepare.py --check`` compares the counts of a prepared data set with the published ones."""
+"""``prepare.py --check``: compares the sizes of a prepared data set (numbers of users, items, ...) with published ones.
+
+Two stages are compared: ``source``, the raw files before any filter, and ``prepared``, the files that were written.
+"""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -16,11 +19,11 @@ SOURCE_COUNTS = "source_counts.json"
 
 @dataclass(frozen=True)
 class Difference:
-    """A count of the data that differs from the published figure.
+    """A size of the data, such as the number of users, that differs from the published one.
 
     Attributes:
-        stage: ``source`` (count of the raw files) or ``prepared`` (count of the files that were written).
-        gap: the count minus the published figure.
+        stage: ``source`` (size of the raw files) or ``prepared`` (size of the files that were written).
+        gap: the counted number minus the published one.
         text: a description, for the error message.
     """
 
@@ -30,26 +33,27 @@ class Difference:
 
 
 def note_source(folder: Path, counts: Mapping[str, int]) -> None:
-    """Write the counts of the raw files, before any filter, as JSON to ``folder``, for a later ``--check``.
+    """Store the sizes of the raw files, before any filter, so that a later ``--check`` can compare them.
 
     Args:
-        folder: the folder of the prepared files.
-        counts: dict from what was counted, such as ``users``, to the count.
+        folder: the folder of the prepared files, to which a JSON file is written.
+        counts: dict from the name of what was counted, such as ``users``, to the number.
     """
     write_json(folder / SOURCE_COUNTS, dict(counts))
 
 
 def check(options: argparse.Namespace, folder: Path) -> None:
-    """Print the counts of a prepared data set and of its raw files next to the published ones, and compare them.
+    """Compare the sizes of a prepared data set and of its raw files with the published ones, and print both.
 
-    No counts are published for subsets; for them only the files are checked against each other.
+    Afterwards check that all files of the data set were written by the same preparation. For subsets, of which no sizes
+    are published, only this is checked.
 
     Args:
-        options: the options from `steps.command_line`.
+        options: the script's options, from `steps.command_line`.
         folder: the folder of the data set, which contains ``published.yaml``.
 
     Raises:
-        UserError: nothing was prepared, a count differs, or the files are not from one preparation.
+        UserError: the data set has not been prepared, a size differs, or the files do not fit together.
     """
     data = opened(options.output, options.name)
     published = read_published(folder / PUBLISHED)
@@ -71,12 +75,13 @@ def check(options: argparse.Namespace, folder: Path) -> None:
 
 
 def compared(stage: str, found: Mapping[str, int] | None, published: Section) -> list[Difference]:
-    """Print the counts of one stage next to the published figures, and return those that differ.
+    """Print the sizes of one stage of the data next to the published ones, and return the differences.
 
     Args:
-        stage: ``source`` or ``prepared``.
-        found: dict from what was counted (such as ``users``) to the count; None if nothing was counted.
-        published: the published figures.
+        stage: ``source`` (raw files) or ``prepared`` (files that were written).
+        found: dict from the name of what was counted, such as ``users``, to the number; None if nothing was counted, in
+            which case nothing is compared.
+        published: the published numbers.
     """
     if found is None:
         if published.figures:
@@ -108,11 +113,11 @@ def compared(stage: str, found: Mapping[str, int] | None, published: Section) ->
 
 
 def reason(published: Published, source: Mapping[str, int] | None, found: Sequence[Difference]) -> str:
-    """Return text with a likely reason for differences between counts and published figures.
+    """Return text for the error message: a likely reason why sizes of the data differ from the published ones.
 
     Args:
-        published: the published figures.
-        source: the counts of the raw files; None if unknown.
+        published: the published numbers.
+        source: the counted numbers of the raw files; None if unknown.
         found: the differences, at least one.
     """
     of_source = any(one.stage == "source" for one in found)

@@ -1,7 +1,7 @@
-"""Checks of the values in raw tables, with error messages that name the first invalid line.
+"""Checks the values in raw files, with error messages that name the first invalid line.
 
-Arrow's parsers and vectorised checks test whole blocks of a file. If a block fails, the file is read again with the
-same parsers and checks, to find the first invalid line.
+Arrow's parsers and vectorised checks test whole blocks of a file at once. If a block has an invalid value, the file is
+read again with the same parsers and checks, in ever smaller parts, to find the first invalid line.
 """
 
 import io
@@ -28,15 +28,16 @@ _SHOWN = 40
 
 @dataclass(frozen=True)
 class Form:
-    """The columns to read from a table, with requirements on their values.
+    """The columns (in JSON: fields) to read from a file, and which values are valid.
 
-    A string column that may have no missing values must contain tokens: texts without tab or line break, not empty.
+    A token is a text that is not empty and contains neither a tab nor a line break. The strings in columns that are not
+    optional must be tokens.
 
     Attributes:
-        types: dict from a column's name to its Arrow type; floats must be finite.
-        optional: names of the columns that may have missing values.
-        tokens: names of the optional string columns whose other values must be tokens.
-        least: the smallest integer that is accepted; None for no limit.
+        types: dict from the name of each column to read to its Arrow type. Floats must be finite.
+        optional: names of the columns in which values may be missing.
+        tokens: names of the optional string columns in which all values that are not missing must be tokens.
+        least: the smallest valid integer, for all integer columns; None for no limit.
     """
 
     types: dict[str, pa.DataType]
@@ -69,14 +70,18 @@ class Form:
         return None
 
     def check(self, batch: pa.RecordBatch) -> None:
-        """Raise ``pa.ArrowInvalid`` if a column of the batch has an invalid value, as Arrow's parsers do."""
+        """Check the values of a record batch.
+
+        Raises:
+            pa.ArrowInvalid: a value is invalid. Arrow's own parsers raise the same exception.
+        """
         for name in self.types:
             if fault := self.fault(name, batch[name]):
                 raise pa.ArrowInvalid(f"column '{name}': {fault}")
 
 
 def _first(column: pa.Array, bad: pa.Array) -> list[Any]:
-    """Return a list with the first value where ``bad`` (bool Arrow array) is true; empty if there is none."""
+    """Return a list with the first value of ``column`` for which ``bad`` (bool Arrow array) is true; empty if none."""
     at = pc.index(bad, True).as_py()
     return [column[at].as_py()] if at >= 0 else []
 
@@ -90,7 +95,7 @@ def explain_csv(
     quote: str | None,
     error: Exception,
 ) -> UserError:
-    """Return the `UserError` for a file of separated values that failed to parse; it names the first invalid line.
+    """Return the `UserError` to raise for a file of separated values with an invalid value, naming the first such line.
 
     Args:
         path: the file, plain or ``.gz``.
@@ -99,7 +104,7 @@ def explain_csv(
         form: the columns that were to be read.
         separator: the character between values.
         quote: the character around values; None if values are not quoted.
-        error: the error of Arrow or of `Form.check`; its text is the message if no single line is invalid.
+        error: the exception of Arrow or of `Form.check`; its text is used if no single line is found to be invalid.
     """
     rows = csv_rows(path, separator, quote)
     if has_header:
@@ -116,9 +121,15 @@ def explain_csv(
 
 
 def _fault_of_rows(rows: Sequence[Sequence[str]], names: Sequence[str], form: Form) -> str | None:
-    """Return a message about an invalid row or value among rows (lists of str), or None if all are valid.
+    """Return a message about an invalid value or row, or None if all rows are valid.
 
-    If a column cannot be parsed, the message shows the value of the first row. Pass a single row to get the exact one.
+    If the values of a column cannot be converted to its type, the message shows the first of them, which need not be
+    the invalid one. With a single row the message is exact.
+
+    Args:
+        rows: the values of each row, as text.
+        names: the names of all columns.
+        form: the columns to check, and which values are valid.
     """
     for values in rows:
         if len(values) != len(names):
@@ -130,7 +141,13 @@ def _fault_of_rows(rows: Sequence[Sequence[str]], names: Sequence[str], form: Fo
 
 
 def _fault_of_cells(cells: Sequence[str], name: str, form: Form) -> str | None:
-    """Return a message about an invalid value among the values (str) of one column, or None if all are valid."""
+    """Return a message about an invalid value of a column, or None if all are valid.
+
+    Args:
+        cells: the values, as text.
+        name: the column's name.
+        form: the columns' types, and which values are valid.
+    """
     quoted = "".join('"' + cell.replace('"', '""') + '"\n' for cell in cells)
     kind = form.types[name]
     try:
@@ -154,7 +171,18 @@ def _expected(kind: pa.DataType) -> str:
 
 
 def json_batches(stream: BinaryIO | pa.NativeFile, form: Form) -> Iterator[pa.RecordBatch]:
-    """Yield record batches from a stream with one JSON object per line; fields that are not in ``form`` are ignored."""
+    """Parse a stream with one JSON object per line.
+
+    Args:
+        stream: the text, as bytes.
+        form: the fields to read, and which values are valid; other fields are ignored.
+
+    Yields:
+        Record batches with these fields as columns.
+
+    Raises:
+        pa.ArrowInvalid: a line is malformed, or a value is invalid.
+    """
     parse = arrow_json.ParseOptions(explicit_schema=pa.schema(form.types), unexpected_field_behavior="ignore")
     for batch in arrow_json.open_json(stream, arrow_json.ReadOptions(block_size=_BLOCK), parse):
         form.check(batch)
@@ -162,12 +190,12 @@ def json_batches(stream: BinaryIO | pa.NativeFile, form: Form) -> Iterator[pa.Re
 
 
 def explain_json(path: str | Path, form: Form, error: Exception) -> UserError:
-    """Return the `UserError` for a file of JSON lines that failed to parse; it names the first invalid line.
+    """Return the `UserError` to raise for a file of JSON lines with an invalid value, naming the first such line.
 
     Args:
         path: the file, plain or ``.gz``.
         form: the fields that were to be read.
-        error: the error of Arrow or of `Form.check`; its text is the message if no single line is invalid.
+        error: the exception of Arrow or of `Form.check`; its text is used if no single line is found to be invalid.
     """
     lines = numbered_lines(path)
     while chunk := list(islice(lines, _AT_ONCE)):
@@ -195,7 +223,12 @@ def _fault_of_object(value: dict[str, Any], form: Form) -> str | None:
 
 
 def _refusal(content: bytes, form: Form) -> str | None:
-    """Return the reason why lines of JSON (bytes) are invalid, or None if they are valid."""
+    """Return the reason why some lines are invalid, or None if they are valid.
+
+    Args:
+        content: the lines, one JSON object each.
+        form: the fields to read, and which values are valid.
+    """
     try:
         for _ in json_batches(io.BytesIO(content), form):
             pass

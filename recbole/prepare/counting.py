@@ -1,4 +1,4 @@
-"""Counts of a prepared data set (users, items, ...), and checks that its files were written by the same preparation."""
+"""Sizes of a prepared data set (numbers of users, items, ...), and checks that its files fit together."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -19,17 +19,17 @@ _STALE = "the files are from different preparations: prepare the data set again"
 
 
 class Interactions:
-    """The interactions in the ``.inter`` file of a prepared data set (CF, SBR).
+    """The interactions in the ``.inter`` file of a prepared data set, for collaborative filtering or sessions.
 
     Attributes:
         path: the file.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read the user, session and item columns.
+        """Read the columns ``user_id`` and ``session_id`` (those that exist) and ``item_id`` of a file.
 
         Raises:
-            UserError: the file cannot be read, or lacks a column or a value.
+            UserError: the file cannot be read, lacks a column, or has a row without a value.
         """
         self.path = path
         header = read_header(path)
@@ -42,9 +42,10 @@ class Interactions:
         self._columns = {name: table[name].combine_chunks().dictionary_encode() for name in self._names}
 
     def counts(self) -> dict[str, int]:
-        """Return a dict with the numbers of ``interactions``, ``users``, ``sessions`` and ``items``.
+        """Return the numbers of ``interactions``, ``users``, ``sessions`` and ``items``, as a dict.
 
-        If there are files of a given split, it also has their numbers of rows, such as ``train_interactions``.
+        Users or sessions are left out if the file has no such column. If the data set also has files for a given split,
+        such as ``<name>.train.inter``, the dict has their numbers of rows, such as ``train_interactions``.
         """
         words = {"user_id": "users", "session_id": "sessions", "item_id": "items"}
         found = {"interactions": len(self._columns["item_id"])}
@@ -56,7 +57,10 @@ class Interactions:
         return found
 
     def least(self) -> dict[str, int]:
-        """Return the smallest number of rows of any user and of any item: ``rows_per_user`` and ``rows_per_item``."""
+        """Return a dict: the smallest number of rows of a user (``rows_per_user``) and of an item (``rows_per_item``).
+
+        If the file has no users, sessions count as users.
+        """
         return {
             "rows_per_user": int(np.bincount(self._codes(self._names[0])).min()),
             "rows_per_item": int(np.bincount(self._codes("item_id")).min()),
@@ -68,7 +72,14 @@ class Interactions:
         return self._columns["item_id"].dictionary
 
     def strangers(self, paths: Iterable[Path]) -> str | None:
-        """Return a message about the first row of some forget sets (files) that is not in the log, or None."""
+        """Check that all (user, item) pairs in some forget sets occur in the data.
+
+        Args:
+            paths: the files of the forget sets, which list interactions to forget.
+
+        Returns:
+            A message about the first pair that does not occur; None if all do.
+        """
         user = self._names[0]
         n_items = len(self.items)
         log = self._codes(user).astype(np.int64) * n_items + self._codes("item_id")
@@ -90,14 +101,14 @@ class Interactions:
 
 
 class Purchases:
-    """The baskets in the ``_merged.json`` file of a prepared data set (NBR).
+    """The baskets in the ``_merged.json`` file of a prepared data set, for next-basket recommendation.
 
     Attributes:
         path: the file.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read the baskets.
+        """Read a file.
 
         Raises:
             UserError: the file cannot be read or is malformed.
@@ -106,7 +117,7 @@ class Purchases:
         self._baskets = read_baskets(path)
 
     def counts(self) -> dict[str, int]:
-        """Return a dict with the numbers of ``interactions`` (items in baskets), ``users``, ``baskets``, ``items``."""
+        """Return a dict with the numbers of ``interactions`` (basket entries), ``users``, ``baskets`` and ``items``."""
         own = self._baskets
         return {
             "interactions": len(own.items),
@@ -116,7 +127,10 @@ class Purchases:
         }
 
     def least(self) -> dict[str, int]:
-        """Return the smallest numbers of baskets and of items: ``baskets_per_user`` and ``items_per_basket``."""
+        """Return a dict: the smallest number of baskets of a user (``baskets_per_user``) and of items in a basket.
+
+        The second key is ``items_per_basket``.
+        """
         own = self._baskets
         return {
             "baskets_per_user": int(own.baskets_per_user.min()),
@@ -129,7 +143,14 @@ class Purchases:
         return pa.array(np.unique(self._baskets.items)).cast(pa.string())
 
     def strangers(self, paths: Iterable[Path]) -> str | None:
-        """Return a message about the first user or item of some forget sets (files) that has no basket, or None."""
+        """Check that all users and items in some forget sets occur in the data.
+
+        Args:
+            paths: the files of the forget sets: lists of users (.json), or (user, item) pairs (.inter).
+
+        Returns:
+            A message about the first user or item that does not occur; None if all do.
+        """
         users = pa.array(self._baskets.users)
         for path in paths:
             asked = self._asked(path)
@@ -148,7 +169,11 @@ class Purchases:
 
 
 def opened(folder: Path, name: str) -> Interactions | Purchases:
-    """Read the prepared data set ``name`` in a folder: its ``.inter`` file, or else its ``_merged.json`` file.
+    """Read a prepared data set: its ``.inter`` file, or if there is none, its ``_merged.json`` file.
+
+    Args:
+        folder: the folder of the data set.
+        name: the data set's name, with which the files' names begin.
 
     Raises:
         UserError: neither file exists, or the file cannot be read.
@@ -162,18 +187,18 @@ def opened(folder: Path, name: str) -> Interactions | Purchases:
 
 
 def check_together(data: Interactions | Purchases, at_least: Mapping[str, int]) -> None:
-    """Check that the files of a prepared data set agree with each other.
+    """Check that the files of a prepared data set were written by the same preparation.
 
-    Every sensitive item and every row of a forget set must be in the data, and no user or item may have fewer rows than
-    the preparation leaves.
+    All sensitive items and all entries of forget sets must occur in the data, and the data must have the properties
+    that the preparation guarantees.
 
     Args:
         data: the prepared data set.
-        at_least: dict from the name of a count, such as ``rows_per_user``, to the minimum that the preparation
-            guarantees.
+        at_least: the properties: dict from the name of a value that ``data.least()`` returns, such as
+            ``rows_per_user``, to its minimum.
 
     Raises:
-        UserError: a check failed.
+        UserError: the files do not fit together, or ``at_least`` has an unknown name.
     """
     found = data.least()
     for what, least in at_least.items():

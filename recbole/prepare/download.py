@@ -24,15 +24,15 @@ _BY_HAND = "download it manually and pass its folder with --from"
 
 
 def download(url: str, path: str | Path, sha256: str | None = None) -> None:
-    """Download a file. It has its final name only once it is complete.
+    """Download a file. It gets its final name only when it is complete.
 
     If the download is interrupted, the received part is kept as ``<path>.partial``. The next call requests only the
-    rest, provided that the server's file is unchanged; its ETag or modification time is stored for this purpose in
-    ``<path>.partial.version``. Only one process at a time downloads a file.
+    rest, unless the server's file has changed since; to recognise this, the file's ETag or modification time is stored
+    as ``<path>.partial.version``. If two processes download the same file, the second one waits for the first.
 
     Args:
         url: the URL.
-        path: the file to write; a name that ends in ``.gz`` or ``.zip`` requires content of that format.
+        path: the file to write. If its name ends in ``.gz`` or ``.zip``, the content must have this format.
         sha256: the expected SHA-256 of the content, 64 hexadecimal digits; None if unknown.
 
     Raises:
@@ -62,7 +62,17 @@ def download(url: str, path: str | Path, sha256: str | None = None) -> None:
 
 
 def _fetch(url: str, partial: Path, version: Path) -> None:
-    """Complete the partial file, or download it from the start if the server's file has changed."""
+    """Request the rest of a partly received file, or all of it if the server's file has changed.
+
+    Args:
+        url: the URL.
+        partial: the received part, which is completed; it need not exist.
+        version: the file with the ETag or modification time of the server's file; it need not exist.
+
+    Raises:
+        OSError: the URL cannot be reached, or the server sent another part than the requested one.
+        UserError: the response is a web page, or its length is not the announced one.
+    """
     have = partial.stat().st_size if partial.is_file() and version.is_file() else 0
     request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
     if have:
@@ -82,7 +92,14 @@ def _fetch(url: str, partial: Path, version: Path) -> None:
 
 
 def _store(url: str, response: http.client.HTTPResponse, partial: Path, version: Path, have: int) -> None:
-    """Append the response's content to the partial file, which has ``have`` bytes; with ``have`` 0 start a new file.
+    """Store the content of a response.
+
+    Args:
+        url: the URL, for messages.
+        response: the server's response.
+        partial: the file with the part received so far, to which the content is appended.
+        version: the file for the ETag or modification time of the server's file.
+        have: the number of bytes received so far; with 0, new files are started.
 
     Raises:
         UserError: the response is a web page, or its length is not the announced one.
@@ -100,7 +117,10 @@ def _store(url: str, response: http.client.HTTPResponse, partial: Path, version:
 
 
 def _remember(headers: Message, version: Path) -> None:
-    """Store what identifies the server's version of the file: its strong ETag or else its modification time."""
+    """Store the ETag or, without a strong one, the modification time from a response's headers in a file.
+
+    If the headers contain neither, the file is deleted, so that a later call does not continue the download.
+    """
     tag = headers.get("ETag") or ""
     known = headers.get("Last-Modified") if not tag or tag.startswith("W/") else tag
     if known:
@@ -110,7 +130,13 @@ def _remember(headers: Message, version: Path) -> None:
 
 
 def _fault(path: Path, suffix: str, sha256: str | None) -> str | None:
-    """Return the reason why a downloaded file is not the expected one, or None."""
+    """Return the reason why a downloaded file is not the expected one, or None if nothing is wrong.
+
+    Args:
+        path: the downloaded file.
+        suffix: the suffix of its final name; for ``.gz`` and ``.zip`` the content must have this format.
+        sha256: the expected SHA-256, or None if unknown.
+    """
     with open(path, "rb") as file:
         beginning = file.read(512)
     if beginning.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(_WEB_PAGE):
@@ -131,7 +157,7 @@ def unpack(archive: str | Path, members: Iterable[str], folder: str | Path) -> N
         folder: the folder to write to.
 
     Raises:
-        UserError: the archive is not a zip file, is damaged, or does not contain a file.
+        UserError: the archive is not a zip file, is damaged, or does not contain one of the files.
     """
     with _opened(archive) as opened:
         for member in members:
@@ -142,16 +168,19 @@ def unpack(archive: str | Path, members: Iterable[str], folder: str | Path) -> N
 def read_archive(
     archive: str | Path, members: Mapping[str, str | None], name: str | Path | None = None
 ) -> dict[str, bytes]:
-    """Read files from a zip archive, and return their contents (bytes) by their paths inside the archive.
+    """Read files from a zip archive.
 
     Args:
         archive: the path of the zip file.
-        members: dict from a path inside the archive to the expected SHA-256 (64 hexadecimal digits), or to None if
-            unknown.
+        members: dict from the path of each file inside the archive to its expected SHA-256 (64 hexadecimal digits), or
+            to None if unknown.
         name: the archive's name in messages; None for its path.
 
+    Returns:
+        A dict from the path of each file inside the archive to its content.
+
     Raises:
-        UserError: the archive is not a zip file, is damaged, or does not contain a file with the expected SHA-256.
+        UserError: the archive is not a zip file or is damaged, or one of the files is missing or has another SHA-256.
     """
     name = name or archive
     with _opened(archive, name) as opened:

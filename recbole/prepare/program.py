@@ -1,4 +1,7 @@
-"""Parts that all ``dataset/<name>/prepare.py`` scripts share: exit status, progress messages, writing forget sets."""
+"""Parts that all ``dataset/<name>/prepare.py`` scripts share: exit status, progress messages, writing forget sets.
+
+A forget set lists interactions with sensitive items that randomly drawn users request to forget.
+"""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,18 +16,21 @@ from recbole.utils import UserError
 from recbole.utils.ending import ended
 
 Draw: TypeAlias = tuple[str, int, float]
-"""Sensitive category, seed and fraction (share of the log) of a forget set."""
+"""The category of sensitive items, the seed and the fraction (share of all interactions) of a forget set."""
 
 SEEDS = (2, 3, 5, 7, 11)
 """Seeds with which forget sets are drawn."""
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run ``main()`` as a program, and exit with a status if it does not succeed.
+    """Run a function as a program. If it does not succeed, end the process with an exit status.
 
-    The status is 2 after a user error, and 128 plus the signal's number after a signal, each with one line on the
-    standard error stream (:func:`~recbole.utils.ending.ended`). ``main`` should write its files with `staged`, so that
-    an interrupted preparation leaves the data set unchanged.
+    The status is 2 after a user error, and 128 plus the signal's number after a signal. Both are explained in one line
+    on the standard error stream, which says that nothing was changed.
+
+    Args:
+        main: the function. It should write its files with `recbole.utils.staging.staged`, which replaces all files
+            together at the end, so that nothing has indeed changed if it is interrupted.
     """
 
     def work() -> int:
@@ -36,7 +42,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line about the progress at once, without buffering."""
+    """Print a line of text at once, without buffering."""
     print(text, flush=True)
 
 
@@ -52,18 +58,21 @@ def write_scenarios(
 ) -> dict[Draw, dict[str, Any]]:
     """Write the list of sensitive items and the forget sets of each category, and print a table of their sizes.
 
+    One forget set is drawn for each category, each of the five `SEEDS` and each fraction.
+
     Args:
         folder: the folder to write to.
-        dataset: the data set's name, for file names.
-        log: the interactions (CF, SBR) or baskets (NBR).
-        categories: dict from a category to the tokens of its sensitive items.
-        fractions: shares of the log to forget; one forget set is drawn for each seed and share.
-        rule: the stopping rule of `recbole.generators.forget_set.choose`, ``A`` or ``B``.
-        rating_threshold: forget only interactions with at least this rating; None for all.
-        askers: text for messages that says which users may submit requests; empty if all may.
+        dataset: the data set's name, with which the files' names begin.
+        log: the interactions, or in next-basket recommendation the baskets, from which the forget sets are drawn.
+        categories: dict from the name of a category of sensitive items to the ids (tokens) of its items.
+        fractions: shares of all interactions that a forget set should contain.
+        rule: ``A`` or ``B``, which says when to stop adding users, see `recbole.generators.forget_set.choose`.
+        rating_threshold: only interactions with at least this rating can be forgotten; None for all.
+        askers: text for error messages that says which users may request to forget something; empty if all may.
 
     Returns:
-        Dict from (category, seed, fraction) to the report of `recbole.generators.forget_set.generate`.
+        A dict from (category, seed, fraction) to the numbers of users, interactions and so on in the forget set, see
+        `recbole.generators.forget_set.generate`.
 
     Raises:
         UserError: a category has no items in the data, or no user may request to forget them.
@@ -92,7 +101,14 @@ def write_scenarios(
 def _print_table(
     categories: Mapping[str, Sequence[str]], fractions: Sequence[float], reports: Mapping[Draw, dict[str, Any]]
 ) -> None:
-    """Print a table of the numbers of requests (users) and interactions in the forget sets of the first seed."""
+    """Print a table of the sizes of the forget sets of the first seed: the numbers of users and of interactions.
+
+    Args:
+        categories: dict from the name of a category to its sensitive items.
+        fractions: the forget sets' shares of all interactions, one column each.
+        reports: dict from (category, seed, fraction) to the numbers that `recbole.generators.forget_set.generate`
+            returned.
+    """
     say(f"\nforget sets of seed {SEEDS[0]}: requests/interactions to forget, for each fraction of the log")
     say(f"{'category':<18}{'items':>7}{'interactions':>14}" + "".join(f"{fraction:>13}" for fraction in fractions))
     for category, items in categories.items():

@@ -1,6 +1,6 @@
-"""The published sizes of a data set, read from ``dataset/<name>/published.yaml``, and the comparison with counts.
+"""The published sizes of a data set (numbers of users, items, ...), read from ``dataset/<name>/published.yaml``.
 
-A file has up to three sections, each of which may be missing::
+Such a file has up to three sections::
 
     source:                     # counts of the raw files, before any filter
       interactions: 20000263
@@ -32,18 +32,18 @@ _WORDS = ("published", "tolerance", "reason")
 
 @dataclass(frozen=True)
 class Figure:
-    """A published count.
+    """A published number, for example of users.
 
     Attributes:
-        value: the count.
-        within: the largest difference with which another count still agrees with it.
+        value: the number.
+        within: the largest difference with which a counted number still agrees with the published one.
     """
 
     value: int
     within: float = 0
 
     def agrees(self, count: int) -> bool:
-        """Return whether a count agrees with the published one."""
+        """Return whether a counted number agrees with the published one."""
         return abs(count - self.value) <= self.within
 
     def __str__(self) -> str:
@@ -52,12 +52,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """The published figures of one stage of the data: of the raw files, or of the prepared files.
+    """The published numbers of one stage of the data: of the raw files, or of the prepared files.
 
     Attributes:
-        figures: dict from what is counted, such as ``users``, to its figure.
-        origin: where the figures are published; empty if unknown.
-        reason: a likely reason if counts differ, for the message; empty if none is known for this data set.
+        figures: dict from the name of what was counted, such as ``users``, to the published number.
+        origin: where the numbers are published; empty if unknown.
+        reason: a likely reason if other numbers are counted, for the message; empty if none is known.
     """
 
     figures: dict[str, Figure] = field(default_factory=dict)
@@ -70,8 +70,10 @@ class Published:
     """The content of a ``published.yaml`` file, whose format the module's docstring shows.
 
     Attributes:
-        source, prepared: the published figures of the raw files and of the prepared files.
-        at_least: dict from what is counted, such as ``rows_per_user``, to the minimum that the preparation guarantees.
+        source: the published numbers of the raw files, before any filter.
+        prepared: the published numbers of the files that the preparation writes.
+        at_least: what the preparation guarantees: dict from the name of a property, such as ``rows_per_user`` (the
+            smallest number of interactions of a user), to its minimum.
     """
 
     source: Section
@@ -80,7 +82,7 @@ class Published:
 
 
 def read_published(path: Path) -> Published:
-    """Read a file of published figures; if it does not exist, return empty sections.
+    """Read a ``published.yaml`` file. If it does not exist, return empty sections.
 
     Raises:
         UserError: the file cannot be read or is malformed.

@@ -17,14 +17,14 @@ _LONGEST_VALUE = 1 << 30
 
 
 def find(folder: str | Path, *names: str) -> Path:
-    """Return the path of the first of several files that exists in a folder, plain or with the suffix ``.gz``.
+    """Return the path of a raw file, which may be plain or compressed (suffix ``.gz``) and have one of several names.
 
     Args:
-        folder: the folder.
-        names: file names without ``.gz``, in order of preference.
+        folder: the folder of the file.
+        names: the possible names without ``.gz``, in order of preference.
 
     Raises:
-        UserError: none of the files exists.
+        UserError: there is no file with any of the names.
     """
     for name in names:
         for path in (Path(folder) / name, Path(folder) / f"{name}.gz"):
@@ -39,7 +39,7 @@ def open_stream(path: str | Path) -> pa.NativeFile:
 
 
 def numbered_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a file, plain or ``.gz``, as (line number from 1, bytes including the line end).
+    """Yield for each line of a file, plain or ``.gz``, its number from 1 and its bytes, with the line end.
 
     Raises:
         UserError: the file cannot be read, or its compressed data are truncated or damaged; the message names the line.
@@ -59,7 +59,9 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
 
 
 def numbered_text(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a UTF-8 file, plain or ``.gz``, as (line number from 1, str); a byte order mark is dropped.
+    """Yield for each line of a UTF-8 file, plain or ``.gz``, its number from 1 and its text, with the line end.
+
+    A byte order mark at the beginning is left out.
 
     Raises:
         UserError: the file cannot be read, or a line is not UTF-8.
@@ -72,14 +74,15 @@ def numbered_text(path: str | Path) -> Iterator[tuple[int, str]]:
 
 
 def csv_rows(path: str | Path, separator: str = ",", quote: str | None = '"') -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a file of separated values as (number of the row's last line, from 1; list of str).
-
-    This is slow: use it to read a header or to find a mistake.
+    """Read a file of separated values row by row. This is slow: use it to read a header or to find a mistake.
 
     Args:
         path: the file, plain or ``.gz``.
         separator: the character between values.
         quote: the character around values; None if values are not quoted.
+
+    Yields:
+        For each row that is not empty, the number of its last line, from 1, and its values as text.
 
     Raises:
         UserError: the file cannot be read or parsed.
@@ -99,12 +102,19 @@ def csv_rows(path: str | Path, separator: str = ",", quote: str | None = '"') ->
 
 
 def line_of_row(path: str | Path, row: int) -> int:
-    """Return the line number (from 1) of a row (from 0, not counting the header) of a comma-separated file."""
+    """Return the line number, from 1, of a row of a comma-separated file with a header.
+
+    Args:
+        path: the file, plain or ``.gz``.
+        row: the row's number, from 0 for the first row after the header.
+    """
     return next(islice(csv_rows(path), row + 1, None))[0]
 
 
 def json_objects(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, dict) for each line of a file with one JSON object per line; blank lines are skipped.
+    """Yield for each line of a file with one JSON object per line its number, from 1, and the object as a dict.
+
+    Blank lines are skipped.
 
     Raises:
         UserError: the file cannot be read, or a line is not a JSON object.

@@ -1,4 +1,4 @@
-"""Interactions as columns of integer codes, with the operations that turn them into an ``.inter`` file."""
+"""Raw interactions in memory, with the operations that turn them into an ``.inter`` file, such as filters."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,13 +20,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table of n interactions, one per row. Methods return new tables.
+    """A table of n interactions, one per row. Its methods return new tables and leave this one unchanged.
+
+    A token is the id of a user, item or session as text. To save memory, each row stores an integer code for it.
 
     Attributes:
-        codes: dict from the name of a token column (such as ``user_id``) to int32 [n], indices into its ``tokens``.
-        tokens: dict from the name of a token column to an Arrow string array of its distinct tokens. It may contain
-            tokens that no row uses.
-        numbers: dict from the name of a numeric column (such as ``timestamp``) to int64 or float64 [n].
+        codes: dict from the name of a token column, such as ``user_id``, to int32 [n], the code of each row: an index
+            into ``tokens[name]``.
+        tokens: dict from the name of a token column to an Arrow string array of distinct tokens. Some may occur in no
+            row.
+        numbers: dict from the name of a numeric column, such as ``timestamp``, to int64 or float64 [n], the values.
     """
 
     codes: dict[str, np.ndarray]
@@ -43,11 +46,12 @@ class RawTable:
         tokens: Sequence[str],
         numbers: Sequence[str] = (),
     ) -> "RawTable":
-        """Build a table from record batches, or from dicts of Arrow arrays.
+        """Build a table from Arrow record batches.
 
         Args:
-            batches: the batches; the required columns must contain no nulls, and other columns are ignored.
-            tokens: names of the token columns.
+            batches: the batches, or dicts from column name to Arrow array. No value may be null in the columns that
+                ``tokens`` and ``numbers`` name; other columns are ignored.
+            tokens: names of the token columns, among which ``user_id`` and ``item_id``.
             numbers: names of the numeric columns.
         """
         kept: dict[str, list[Any]] = {name: [] for name in (*tokens, *numbers)}
@@ -64,7 +68,11 @@ class RawTable:
         )
 
     def take(self, rows: np.ndarray) -> "RawTable":
-        """Return a table with the selected rows (int indices, in that order, or bool [n]); all tokens are kept."""
+        """Return a table with some of the rows. Their codes stay the same.
+
+        Args:
+            rows: integer indices of the rows, in the new order; or bool [n], True for the rows to keep.
+        """
         codes = {name: column[rows] for name, column in self.codes.items()}
         return RawTable(codes, self.tokens, {name: column[rows] for name, column in self.numbers.items()})
 
@@ -77,9 +85,9 @@ class RawTable:
 
         Args:
             name: the new column's name.
-            codes: integers [n], indices into ``tokens``.
+            codes: integers [n], for each row an index into ``tokens``.
             tokens: Arrow string array of distinct tokens.
-            before: the token column before which the new one is placed.
+            before: the name of the token column before which the new one is placed.
         """
         column = {name: np.asarray(codes, np.int32)}
         at = list(self.codes).index(before)
@@ -103,9 +111,9 @@ class RawTable:
         return self if kept.all() else self.take(kept)
 
     def ordered(self, time: str = "timestamp") -> "RawTable":
-        """Sort by user, and each user's rows by time; rows with equal times keep their order.
+        """Sort the rows by user, and each user's rows by time. A user's rows with equal times keep their order.
 
-        Users are in ascending order of their tokens: as integers if all tokens are integers, else by code point.
+        Users are sorted by their tokens: as integers if all tokens are integers, else by code point.
 
         Args:
             time: the name of the numeric column with the time.
@@ -114,16 +122,19 @@ class RawTable:
         return self.take(np.lexsort((self.numbers[time], user)))
 
     def core(self, k: int) -> "RawTable":
-        """Return the k-core: remove users and items with fewer than ``k`` rows, repeatedly, until none is left."""
+        """Return the k-core: remove users and items with fewer than ``k`` rows, repeatedly, until all have ``k``."""
         at_least = parse_intervals(f"[{k},inf)", "k-core")
         return self.take(core(self.codes["user_id"], self.codes["item_id"], at_least, at_least))
 
     def with_sessions(self, gap: float) -> "RawTable":
-        """Add the column ``session_id`` with tokens ``<user>_session_<k>``, k from 0, to a table from `ordered`.
+        """Divide each user's interactions into sessions, and add the column ``session_id``.
+
+        The rows must be sorted by user and time, see `ordered`. A session has the token ``<user>_session_<k>``, where k
+        counts the user's sessions from 0.
 
         Args:
-            gap: the longest time between successive interactions of a session, in the unit of ``timestamp``. After a
-                longer pause, a new session starts.
+            gap: the longest time between two successive interactions in a session, in the unit of ``timestamp``. After
+                a longer pause, a new session starts.
         """
         user = self.codes["user_id"]
         first = np.ones(len(self), bool)
@@ -137,21 +148,24 @@ class RawTable:
         return self.with_tokens("session_id", session, names, before="item_id")
 
     def counts(self) -> dict[str, int]:
-        """Return a dict with the number of ``interactions`` and of distinct ``users``, ``items`` and so on."""
+        """Return a dict with the numbers of ``interactions``, ``users``, ``items``, ``sessions`` and ``products``.
+
+        Only tokens that occur in the rows are counted. Without a column of sessions or products, the key is missing.
+        """
         words = {"user_id": "users", "session_id": "sessions", "item_id": "items", "parent_asin": "products"}
         different = {words[name]: int(np.count_nonzero(np.bincount(codes))) for name, codes in self.codes.items()}
         return {"interactions": len(self), **different}
 
     def items(self) -> pa.Array:
-        """Return the distinct item tokens that occur in the rows, an Arrow string array."""
+        """Return the items that occur in the rows: an Arrow string array of distinct tokens."""
         return self.tokens["item_id"].take(pa.array(np.unique(self.codes["item_id"])))
 
     def sample_users(self, share: float, generator: np.random.Generator) -> "RawTable":
-        """Return a table with the rows of randomly drawn users.
+        """Return a table with all rows of some users, who are drawn at random.
 
         Args:
-            share: the share of users to draw without replacement, from 0 to 1; at least one user is drawn.
-            generator: NumPy random generator.
+            share: the share of the users to draw, from 0 to 1; at least one user is drawn.
+            generator: the random generator to draw with.
         """
         users = np.unique(self.codes["user_id"])
         users = users[np.argsort(token_rank(self.tokens["user_id"])[users])]
@@ -166,7 +180,14 @@ class RawTable:
 
 
 def _maybe_again(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the rows (int64, ascending) that may equal another row: all that do, and a few with equal hashes."""
+    """Find the rows that may be duplicates, by comparing hashes.
+
+    Args:
+        columns: integers or floats [n] each, the columns of a table.
+
+    Returns:
+        int64, ascending row indices: all rows that equal another row in every column, and a few others by chance.
+    """
     hashed = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
         bits = column + 0.0 if column.dtype.kind == "f" else column.astype(np.int64)  # -0 is 0

@@ -1,6 +1,7 @@
 """Rules that decide which items are sensitive, read from ``dataset/<name>/sensitive.yaml``.
 
-For each category, the file lists signals, and how many of them an item must match to be sensitive (1 by default)::
+For each category of sensitive items, the file lists signals, and the minimum number of signals that an item must match
+to belong to the category (1 by default)::
 
     health:
       min_signals: 2
@@ -8,9 +9,9 @@ For each category, the file lists signals, and how many of them an item must mat
         title: {exact: [suicide, anxiety], relaxed: [mental health]}
         tag: {ids: [154395, 15345]}
 
-A signal tests one field of an item. It matches if the field contains one of the ``exact`` keywords as whole words, or
-one of the ``relaxed`` keywords anywhere, or equals one of the ``ids``. Case is ignored. Each signal counts at most once
-per item. The rules are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv
+A signal tests one field of an item, such as its title. It matches if the field contains one of the ``exact`` keywords
+as whole words, or one of the ``relaxed`` keywords anywhere, or equals one of the ``ids``. Case is ignored. Each signal
+counts at most once per item. The rules are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv
 2603.08341), unless a data set's README says otherwise.
 """
 
@@ -36,19 +37,20 @@ class Signal:
     """A condition on one field of an item.
 
     Attributes:
-        pattern: a regular expression (RE2) that the field's text must match somewhere; None to use ``ids``.
-        ids: if there is no pattern, the integers to one of which the field must be equal.
+        pattern: a regular expression (RE2) that must match some part of the field's text, in any case; None for a field
+            of integers.
+        ids: for a field of integers, the values that meet the condition.
     """
 
     pattern: str | None
     ids: tuple[int, ...]
 
     def found(self, values: pa.Array) -> np.ndarray:
-        """Return which values meet the condition, bool [n].
+        """Return for each value of the field whether it meets the condition, bool [n].
 
         Args:
-            values: Arrow array [n] of strings or integers, or of lists of them. A list meets the condition if one of
-                its elements does; nulls never do.
+            values: Arrow array [n] of strings or integers, or of lists of strings or integers. A list meets the
+                condition if one of its elements does. A null never does.
         """
         if pa.types.is_list(values.type):
             parents = pc.list_parent_indices(values).to_numpy()
@@ -61,11 +63,13 @@ class Signal:
 
 
 class SensitiveRules:
-    """The rules of a file, and the items that have matched their signals so far.
+    """Finds sensitive items by the rules of a file.
+
+    Items are tested in parts by `look`. Then `items` returns the sensitive ones among them.
 
     Attributes:
-        path: the file.
-        fields: names of the fields that the signals test, sorted.
+        path: the file with the rules.
+        fields: the names of all fields that the rules test, sorted.
     """
 
     def __init__(self, path: Path) -> None:
@@ -117,12 +121,13 @@ class SensitiveRules:
         return Signal(pattern or None, tuple(words.get("ids", ())))
 
     def look(self, items: pa.Array, **fields: pa.Array) -> None:
-        """Test items, and store which signals they match.
+        """Test n items, and store which signals they match.
 
         Args:
-            items: Arrow array [n] of item tokens; numbers are converted to strings. An item may occur several times,
-                also in different calls.
-            fields: the values of each field for these items, as an Arrow array [n], see `Signal.found`.
+            items: Arrow array [n] of the items' ids (tokens); numbers are converted to strings. An item may occur
+                several times, also in different calls.
+            fields: dict from the name of a field to an Arrow array [n] of the items' values, of a type that
+                `Signal.found` accepts. Signals on other fields are not tested in this call.
         """
         items = pc.cast(items, pa.string())
         for category, signals in self._signals.items():
@@ -131,11 +136,11 @@ class SensitiveRules:
                 self._found[category][field].append(items.filter(found).unique())
 
     def items(self) -> dict[str, pa.Array]:
-        """Return a dict from each category to its sensitive items among those tested so far (Arrow string array)."""
+        """Return a dict from each category to the sensitive items among those tested so far (Arrow string array)."""
         return {category: self._enough(category) for category in self._signals}
 
     def _enough(self, category: str) -> pa.Array:
-        """Return the items that match at least ``min_signals`` signals of a category (Arrow string array, distinct)."""
+        """Return the distinct items that match at least ``min_signals`` signals of a category (Arrow string array)."""
         each = [pa.chunked_array(found, pa.string()).unique() for found in self._found[category].values()]
         counted = pa.chunked_array(each, pa.string()).value_counts()
         return counted.field("values").filter(pc.greater_equal(counted.field("counts"), self._least[category]))

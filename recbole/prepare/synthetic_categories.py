@@ -1,4 +1,4 @@
-"""Randomly drawn categories of items that serve as sensitive items, for data sets without item descriptions."""
+"""Randomly drawn categories of sensitive items, for data sets without descriptions of the items."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,16 @@ Item = TypeVar("Item", str, int)
 
 
 def draw_categories(candidates: Sequence[Item], size: int, seeds: Mapping[str, int]) -> dict[str, list[str]]:
-    """Draw disjoint categories of items, one after the other.
+    """Draw categories of items at random, one after the other, such that no item is in two of them.
 
     Args:
-        candidates: the items to draw from, in a fixed order.
-        size: the number of items per category. The last categories may have fewer, if too few candidates are left.
-        seeds: dict from the name of a category to the seed of its ``random.Random``.
+        candidates: the items to draw from. The result depends on their order.
+        size: the number of items per category. The last categories have fewer items, if too few candidates are left.
+        seeds: dict from the name of each category to the seed with which it is drawn.
 
     Returns:
-        Dict from a category to its item tokens. A category for which no candidate is left is missing, and a line about
-        it is printed.
+        A dict from the name of each category to its items, as text. If no candidate is left for a category, the
+        category is missing, and a line about this is printed.
     """
     categories = {}
     for category, seed in seeds.items():
@@ -36,19 +36,21 @@ def draw_categories(candidates: Sequence[Item], size: int, seeds: Mapping[str, i
 
 
 def middle_ranks(items: np.ndarray, low: float, high: float) -> list[int]:
-    """Return items of medium popularity: a section of the ranking of items by their number of rows.
+    """Return items of medium popularity.
+
+    The items are ranked by their numbers of interactions, the most popular one first. Among items with equally many
+    interactions, the one with the smaller id comes first. A section of this ranking is returned.
 
     Args:
-        items: int array [n], the item of each row. Among items with equally many rows, the smaller item number comes
-            first in the ranking.
-        low: where the section starts, as a share of the ranking; 0 is the most popular item.
-        high: where the section ends, as a share of the ranking.
+        items: int [n], the item id of each interaction.
+        low: where the section starts: the share of the items that come before it, from 0 to 1.
+        high: where the section ends: the share of the items up to its last one.
 
     Returns:
-        The items in ascending order.
+        The ids of the items, ascending.
 
     Raises:
-        UserError: there are too few items, so the section is empty.
+        UserError: there are so few different items that the section is empty.
     """
     item, count = np.unique(items, return_counts=True)
     ranked = item[np.lexsort((item, -count))]

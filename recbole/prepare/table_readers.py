@@ -35,23 +35,26 @@ def read_csv(
     tokens: Sequence[str] = (),
     least: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the record batches of a file of separated values, each from about 16 MiB of text.
+    """Read columns of a file of separated values, and check the values.
 
     Args:
         path: the file, plain or ``.gz``.
-        types: dict from the columns to read to their Arrow types; ``timestamp("s")`` reads ``2005-04-02 23:53:47``,
-            UTC.
-        optional: names of the columns that may have missing values.
+        types: dict from the name of each column to read to its Arrow type. With ``timestamp("s")``, values such as
+            ``2005-04-02 23:53:47`` are read as UTC.
+        optional: names of the columns in which values may be missing.
         names: the names of all columns, for a file that may have no header. The first line counts as a header if its
             last value is the last name. None for a file with a header.
         separator: the character between values.
-        quote: the character around values, doubled within them; None if values are not quoted.
-        tokens: names of the optional string columns whose other values must be tokens, see `Form`.
-        least: the smallest integer that is accepted; None for no limit.
+        quote: the character around values, which is doubled inside of them; None if values are not quoted.
+        tokens: names of the optional string columns in which all values that are there must be tokens, see `Form`.
+        least: the smallest valid integer; None for no limit.
+
+    Yields:
+        Arrow record batches with the columns in ``types``, each from about 16 MiB of text.
 
     Raises:
-        UserError: a column is missing, a line has a wrong number of values, or a value has a wrong type or violates
-            `Form`; the message names file, line and column.
+        UserError: a column is missing, a line has a wrong number of values, or a value has a wrong type or is not valid
+            according to `Form`; the message names file, line and column.
     """
     names, has_header = _columns(path, types, names, separator, quote)
     form = Form(types, tuple(optional), tuple(tokens), least)
@@ -84,7 +87,16 @@ def read_csv(
 def _columns(
     path: str | Path, types: Iterable[str], names: Sequence[str] | None, separator: str, quote: str | None
 ) -> tuple[list[str], bool]:
-    """Return the names of the file's columns, and whether its first line is a header."""
+    """Return the names of all columns of a file, and whether its first line is a header.
+
+    Args:
+        path: the file.
+        types: names of the columns to read.
+        names, separator, quote: as for :func:`read_csv`.
+
+    Raises:
+        UserError: the file is empty, or a column is missing or occurs twice in the header.
+    """
     first = next((values for _, values in csv_rows(path, separator, quote)), None)
     if first is None:
         raise UserError(f"{path}: empty file, expected {'rows of ' if names else 'a header with '}{', '.join(types)}")
@@ -102,12 +114,15 @@ def _columns(
 
 
 def read_json_lines(path: str | Path, schema: pa.Schema, optional: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-    """Yield the record batches of a file with one JSON object per line, each from about 16 MiB of text.
+    """Read fields of a file with one JSON object per line, and check the values.
 
     Args:
         path: the file, plain or ``.gz``.
-        schema: Arrow schema of the fields to read; other fields are ignored.
+        schema: the names and Arrow types of the fields to read; other fields are ignored.
         optional: names of the fields that may be missing or null.
+
+    Yields:
+        Arrow record batches with these fields as columns, each from about 16 MiB of text.
 
     Raises:
         UserError: the file cannot be read, or a line is not a JSON object with valid fields; the message names the
@@ -126,16 +141,17 @@ def _types(schema: pa.Schema) -> dict[str, pa.DataType]:
 
 
 def read_idomaar(path: str | Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the record batches of an idomaar file, the format of the 30Music data set.
+    """Read a file in the idomaar format, which is the format of the data set 30Music.
 
-    A line consists of a kind, an id, a time and two JSON objects: properties and linked entities, such as the user and
-    the tracks of a session. They are separated by tabs; in 30Music's sessions, the two objects are separated by a
-    space.
+    A line describes one entity, such as a session. It consists of the entity's kind, its id, a time and two JSON
+    objects: the entity's properties, and other entities that it is linked to, such as the user and the tracks of a
+    session. The parts are separated by tabs; in 30Music's sessions, the two objects are separated by a space.
 
     Args:
         path: the file, plain or ``.gz``.
-        schema: Arrow schema of the linked entities to read, each a list of objects. The field ``id`` of an object is
-            required. Float fields are times within the session, in seconds.
+        schema: the keys of the second object to read, such as ``subjects``, with their Arrow types: lists of objects.
+            The field ``id`` of each of these objects is required. Their float fields are times within the session, in
+            seconds.
 
     Yields:
         Record batches with the columns ``id`` (string), ``time`` (int64) and those of ``schema``.
@@ -152,10 +168,17 @@ def read_idomaar(path: str | Path, schema: pa.Schema) -> Iterator[pa.RecordBatch
 
 
 def _idomaar(lines: pa.Array, form: Form) -> pa.RecordBatch:
-    """Parse lines (Arrow string array) and return their record batch.
+    """Parse lines of an idomaar file.
+
+    Args:
+        lines: Arrow string array.
+        form: the keys of linked entities to read, and which values are valid.
+
+    Returns:
+        A record batch as :func:`read_idomaar` yields it.
 
     Raises:
-        ArrowInvalid: a line is malformed.
+        pa.ArrowInvalid: a line is malformed.
     """
     parts = pc.extract_regex(lines, _IDOMAAR)
     if parts.null_count:
@@ -172,7 +195,15 @@ def _idomaar(lines: pa.Array, form: Form) -> pa.RecordBatch:
 
 
 def _check_linked(name: str, lists: pa.ListArray) -> None:
-    """Raise ``pa.ArrowInvalid`` if a linked entity has no id, or a time that is not finite or beyond 2^31 seconds."""
+    """Check the linked entities of some lines, as :func:`read_idomaar` describes them.
+
+    Args:
+        name: their key, such as ``subjects``, for the message.
+        lists: Arrow array with a list of objects for each line.
+
+    Raises:
+        pa.ArrowInvalid: an object has no id, or a time that is not finite or is beyond 2^31 seconds.
+    """
     entities = pc.list_flatten(lists)
     for field in entities.type:
         values = pc.struct_field(entities, field.name)
@@ -185,7 +216,13 @@ def _check_linked(name: str, lists: pa.ListArray) -> None:
 
 
 def _explain_idomaar(path: str | Path, form: Form, error: Exception) -> UserError:
-    """Return the `UserError` that names the first malformed line; if no line is, it has the text of ``error``."""
+    """Return the `UserError` to raise for an idomaar file with a malformed line, naming the first such line.
+
+    Args:
+        path: the file.
+        form: the keys of linked entities to read, and which values are valid.
+        error: the exception of Arrow; its text is used if no single line is found to be malformed.
+    """
     lines = ((number, line.rstrip("\r\n")) for number, line in numbered_text(path) if line.strip("\r\n"))
     while chunk := list(islice(lines, _AT_ONCE)):
         if not _refusal([line for _, line in chunk], form):
@@ -197,7 +234,7 @@ def _explain_idomaar(path: str | Path, form: Form, error: Exception) -> UserErro
 
 
 def _refusal(lines: Sequence[str], form: Form) -> str | None:
-    """Return the reason why lines of an idomaar file are invalid, or None if they are valid."""
+    """Return the reason why some lines of an idomaar file are malformed, or None if they are not."""
     try:
         _idomaar(pa.array(lines, pa.string()), form)
     except pa.ArrowException as error:

@@ -1,4 +1,4 @@
-"""Converts published splits to atomic files (``.inter``). Their lines consist of a user and the user's items."""
+"""Converts published splits to RecBole's ``.inter`` files. Their files have one line per user with the user's items."""
 
 import argparse
 from array import array
@@ -19,7 +19,7 @@ TRAIN, VALID, TEST = LISTS = ("train.txt", "valid.txt", "test.txt")
 FRACTIONS = (0.0001, 0.0005, 0.001)
 SEED_OF_VALIDATION = 2022
 SHARE_OF_VALIDATION = 10
-"""Without ``valid.txt``, one out of this many rows of ``train.txt`` is used for validation."""
+"""If there is no ``valid.txt``, one out of this many interactions in ``train.txt`` is used for validation."""
 _PARTS = (".train.inter", ".valid.inter", ".train_all.inter", ".test.inter")
 _RANKS, _SHARE = (0.1, 0.3), 0.1
 _TYPES = {"user_id": "token", "item_id": "token"}
@@ -30,19 +30,23 @@ class Pairs:
     """Interactions as pairs of user and item, in the order of their file.
 
     Attributes:
-        user: int64 [n], the user numbers.
-        item: int64 [n], the item numbers.
+        user: int64 [n], the user of each interaction, as the number in the file.
+        item: int64 [n], the item of each interaction, as the number in the file.
     """
 
     user: np.ndarray
     item: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Pairs":
-        """Return the selected rows (int64 indices, or bool [n])."""
+        """Return some of the interactions.
+
+        Args:
+            rows: int64 indices of the interactions, in the new order; or bool [n], True for those to keep.
+        """
         return Pairs(self.user[rows], self.item[rows])
 
     def then(self, other: "Pairs") -> "Pairs":
-        """Return the concatenation of these interactions and ``other``."""
+        """Return these interactions followed by those in ``other``."""
         return Pairs(np.concatenate([self.user, other.user]), np.concatenate([self.item, other.item]))
 
 
@@ -53,19 +57,24 @@ def prepare(
     seeds: Mapping[str, int],
     also: Callable[[Path, np.ndarray], tuple[str, ...]] = lambda folder, users: (),
 ) -> None:
-    """Write the atomic files of a published split, with lists of sensitive items and forget sets.
+    """Convert a published split, and write lists of sensitive items and forget sets.
 
-    ``<name>.inter`` contains all rows; forget sets and spam are drawn from it. ``.train.inter``, ``.valid.inter`` and
-    ``.test.inter`` contain the split, and ``.train_all.inter`` the rows of training and validation together. Without
-    ``valid.txt``, a tenth of the rows of ``train.txt``, drawn uniformly with a fixed seed, becomes the validation part.
+    ``<name>.inter`` contains all interactions; forget sets and spam are drawn from it. ``<name>.train.inter``,
+    ``<name>.valid.inter`` and ``<name>.test.inter`` contain the split, and ``<name>.train_all.inter`` the training and
+    validation interactions together. Without ``valid.txt``, a tenth of the interactions in ``train.txt``, drawn at
+    random with a fixed seed, is used for validation. The sensitive items are drawn at random from items of medium
+    popularity.
 
     Args:
-        options: the options from `steps.command_line`; with ``subset``, only the rows of drawn users are written.
+        options: the script's options, from `steps.command_line`. With ``subset``, only the interactions of randomly
+            drawn users are written.
         source: the folder with ``train.txt``, ``test.txt`` and optionally ``valid.txt``.
-        sha256: dict from a file's name to the SHA-256 of the published file; whether they agree is only printed.
-        seeds: dict from the name of a synthetic category of items to the seed with which it is drawn.
-        also: function that writes further files. It receives a path next to which to write them (with another suffix)
-            and the user numbers (int64, ascending), and returns the suffixes of these files.
+        sha256: dict from the name of a file to the SHA-256 of the published file. Whether all agree is printed, nothing
+            else.
+        seeds: dict from the name of each category of sensitive items to the seed with which it is drawn.
+        also: function that writes further files of the data set. It receives the path of the ``.inter`` file, from
+            which the paths of the further files must differ only in the suffix, and the users (int64, ascending). It
+            returns the suffixes of the files.
 
     Raises:
         UserError: a file is missing or malformed.
@@ -86,7 +95,14 @@ def prepare(
 
 
 def split_of(source: Path) -> tuple[Pairs, Pairs, Pairs, Pairs]:
-    """Read the files of a split from a folder; return the rows for training, for validation, for both, and for test."""
+    """Read a published split from the files in a folder.
+
+    Returns:
+        Four sets of interactions: for training, for validation, training and validation together, and for the test.
+
+    Raises:
+        UserError: a file is missing or malformed.
+    """
     rest, test = (read_lists(_there(source, name)) for name in (TRAIN, TEST))
     if (source / VALID).is_file():
         program.say(f"using {VALID} for validation")
@@ -100,7 +116,10 @@ def split_of(source: Path) -> tuple[Pairs, Pairs, Pairs, Pairs]:
 
 
 def read_lists(path: Path) -> Pairs:
-    """Read a file with lines ``user item item …``; a user may have no items.
+    """Read a file with one line ``user item item …`` per user. A line may have no items.
+
+    Returns:
+        The interactions, one for each item of a line.
 
     Raises:
         UserError: the file cannot be read, a line contains anything but whole numbers, or there are no items.

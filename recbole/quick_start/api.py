@@ -1,4 +1,4 @@
-"""The Python interface: load a data set, train, forget some rows, evaluate. No file is written."""
+"""The Python interface: load a data set, train models, unlearn interactions and evaluate. Writes no files."""
 
 from __future__ import annotations
 
@@ -39,11 +39,13 @@ def settings(
     config_file_list: str | Path | Sequence[str | Path] | None = None,
     config_dict: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Return a configuration that also accepts the hyper-parameters of every unlearning algorithm, with defaults.
+    """Return a configuration that also contains the hyper-parameters of all unlearning algorithms.
+
+    Hyper-parameters that neither a file nor ``config_dict`` sets have their default values.
 
     Args:
-        model: the model's class name, such as ``BPR``; None if a file or ``config_dict`` names it.
-        dataset: the folder of the data set; None if a file or ``config_dict`` names it.
+        model: the model's class name, such as ``BPR``, or the class; None if a file or ``config_dict`` names the model.
+        dataset: the data set's name (of its folder); None if a file or ``config_dict`` gives the name.
         config_file_list: paths of YAML files; later files override earlier ones.
         config_dict: settings, key to value; they override the files.
 
@@ -60,13 +62,16 @@ def load_data(
     files: str | Path | Sequence[str | Path] | None = None,
     **given: Any,
 ) -> Bench:
-    """Read and split a data set, and bind it to a model class and its settings.
+    """Read and split a data set, for experiments with one model class.
 
     Args:
         model: the model's class name, such as ``BPR``, or a model class of your own.
-        dataset: the folder of the data set below ``data_path``.
-        files: paths of YAML configuration files.
+        dataset: the data set's name, which is the name of its folder in ``data_path``.
+        files: path or paths of YAML configuration files.
         given: further settings, such as ``epochs=50``; they override the files.
+
+    Returns:
+        A :class:`Bench`, whose methods train models on the data, unlearn and evaluate.
 
     Raises:
         UserError: a data file or configuration file cannot be read, or a setting is unknown or invalid.
@@ -79,12 +84,13 @@ def load_data(
 
 
 class Bench:
-    """A data set with a model class and its settings; trains, unlearns and evaluates. Made by :func:`load_data`.
+    """A data set and a model class: trains models of this class, unlearns and evaluates. Made by :func:`load_data`.
 
     Attributes:
         run: the settings and the model class.
-        data: the complete data set, with no row forgotten.
-        outcome: one outcome per deletion request of the last call of :meth:`forget`, in the order of the requests.
+        data: the complete data set, from which no interaction has been removed.
+        outcome: one :class:`~recbole.unlearning.outcome.Outcome` (status, size of the update, seconds) per deletion
+            request of the last call of :meth:`forget`, in the order of the requests; empty before the first call.
     """
 
     def __init__(self, run: Run, data: Dataset) -> None:
@@ -92,11 +98,14 @@ class Bench:
         self.outcome: list[Outcome] = []
 
     def rows(self, users: Sequence[str] | None = None, items: Sequence[str] | None = None) -> np.ndarray:
-        """Return the indices of log rows (int64 [n], ascending) that belong to the given users and items.
+        """Find the interactions of given users with given items, as input for the other methods.
 
         Args:
-            users: user tokens; None for all users.
-            items: item tokens; None for all items.
+            users: the users' ids as in the data files (tokens); None for all users.
+            items: the items' ids as in the data files (tokens); None for all items.
+
+        Returns:
+            int64 [n], ascending: row indices of the interaction log ``data.log``, of all splits.
 
         Raises:
             UserError: a token does not occur in the data, or no row matches.
@@ -116,7 +125,10 @@ class Bench:
         """Train a model from scratch and return it.
 
         Args:
-            without: int64 indices of the log rows to leave out of training; None to train on all of them.
+            without: int64 row indices of the interactions to leave out, from :meth:`rows`; None to leave out none.
+
+        Raises:
+            UserError: training diverged.
         """
         with _quiet():
             return learn(self.run, self._state(without)).model
@@ -124,18 +136,20 @@ class Bench:
     def forget(
         self, model: AbstractRecommender, rows: np.ndarray, algorithm: str = "scif", **hyper: Any
     ) -> AbstractRecommender:
-        """Return a copy of a trained model after an unlearning algorithm has processed one request per user.
+        """Unlearn interactions from a copy of a trained model, and return this copy.
 
-        Each request deletes that user's part of ``rows``. Requests are processed in the order of the user tokens.
+        Every user with interactions in ``rows`` makes one deletion request, for all of the user's interactions in
+        ``rows``. The algorithm processes one request after the other, in the order of the users' tokens. Afterwards
+        :attr:`outcome` says how each request ended.
 
         Args:
-            model: a model that :meth:`train` returned; it is not changed.
-            rows: int64 indices of the log rows to forget.
+            model: a model that :meth:`train` trained on all interactions; it is not changed.
+            rows: int64 row indices of the interactions to forget, from :meth:`rows`.
             algorithm: the name of the unlearning algorithm.
-            hyper: hyper-parameters of the algorithm that differ from their defaults.
+            hyper: values of hyper-parameters of the algorithm, by name; the others have their default values.
 
         Raises:
-            UserError: the algorithm does not support the model, or has no such hyper-parameter.
+            UserError: there is no such algorithm, it does not support the model, or it has no such hyper-parameter.
         """
         cls = get_algorithm(algorithm)
         known = [one.name for one in hyper_parameters([algorithm])]
@@ -155,14 +169,17 @@ class Bench:
         return working.model
 
     def evaluate(self, rows: np.ndarray | None = None, **models: AbstractRecommender) -> pd.DataFrame:
-        """Evaluate models on the same test rows and return the result table, one row per value.
-
-        The columns are those of :data:`~recbole.evaluator.table.COLUMNS`.
+        """Evaluate models on the same test interactions.
 
         Args:
-            rows: int64 indices of the log rows to forget, which the metrics of forgetting need; None for no rows.
-            models: the models by the name that the column ``model`` shows. If one is called ``retrained``, the others
-                also get distances from it.
+            rows: int64 row indices of the forgotten interactions. The result then also says how the models score these
+                interactions, and has metrics that are computed without them. None if nothing was forgotten.
+            models: dict from name to model; the names appear in the column ``model`` of the result. If one of the
+                models is called ``retrained``, the result also has the distances of the others from this model.
+
+        Returns:
+            A table with one row per model, metric, list length and group of users. The columns are those of
+                :data:`~recbole.evaluator.table.COLUMNS`.
         """
         import pandas as pd
 
@@ -188,7 +205,10 @@ class Bench:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Log only warnings inside the block, and restore logging, threads and PyTorch's flags afterwards."""
+    """Log only warnings inside the block, unless the log level is DEBUG.
+
+    Afterwards restore logging, the number of threads and PyTorch's determinism flags, see :func:`undisturbed`.
+    """
     with undisturbed():
         if not logger.isEnabledFor(logging.DEBUG):
             logger.setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""``erase-bench attack``: how well attackers infer a user attribute from a checkpoint."""
+"""The program ``erase-bench attack``: measures how well attackers infer a user attribute from a model file."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 _PROTOCOLS = ("inside", "outside", "outside_reversed", "insider_10", "insider_25", "insider_50", "who")
 _ATTACKERS = ("logistic", "trees", "mlp", "xgboost")
 _USUAL = 3
-"""By default the first so many protocols and attackers of the two lists above are used."""
+"""By default, only so many protocols and attackers are used: the first ones of the two tuples above."""
 
 _REFERENCES = ("history", "untrained", "shuffled")
 _PERMUTATIONS = 200
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "erase-bench attack") -> int:
-    """Attack a checkpoint and print how well each attacker did.
+    """Run the program: attack the model in a checkpoint file, and print how well each attacker infers the attribute.
 
     Args:
         argv: the command-line arguments; None for those of the process.
@@ -137,7 +137,16 @@ def _attack(args: argparse.Namespace) -> None:
 def _rows(
     args: argparse.Namespace, setup: Setup, state: State, stored: Stored, audited: Audited, settings: AttackSettings
 ) -> list[Row]:
-    """Attack the checkpoint's model and the requested references; return result rows."""
+    """Attack a model and the baselines that ``--references`` names, and return rows of the result table.
+
+    Args:
+        args: the command line.
+        setup: settings and data of the run that made the checkpoint.
+        state: which interactions the model has forgotten, and its file.
+        stored: the content of the checkpoint file.
+        audited: the attribute to infer, and the users whose attribute was to be unlearned.
+        settings: protocols, attackers and folds.
+    """
     from dataclasses import replace
 
     from recbole.audit.attack import shuffled

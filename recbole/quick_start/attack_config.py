@@ -1,4 +1,7 @@
-"""Configuration files of PoT-AU's ``attack.py``, translated to checkpoints of this program."""
+"""Configuration files of PoT-AU's ``attack.py``: finds the checkpoint of this program that such a file describes.
+
+PoT-AU is the program of a paper on unlearning user attributes, see :mod:`recbole.quick_start.attribute_config`.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,22 @@ _ORIGINALS_FILE = "final_model.pth"
 def read_attack_config(path: Path, saved: Path = Path("saved")) -> dict[str, str]:
     """Read a configuration file of PoT-AU's ``attack.py`` and find the checkpoint that it describes.
 
-    If ``target_model`` is given and is not PoT-AU's ``final_model.pth``, it is the checkpoint. Otherwise the checkpoint
-    with the file's ``model``, ``dataset`` and ``method`` (and the attribute gender) is looked up, whatever its seed,
-    first among those that ``unlearn.py --attribute_config`` made. ``dataset_path`` is the folder of the data sets,
-    ``device`` the device. ``attack``, if given, must be ``attack``.
+    If the file's key ``target_model`` is given and is not ``final_model.pth`` (PoT-AU's default), it is the path of the
+    checkpoint. Otherwise the checkpoint is searched for by the keys ``model``, ``dataset`` and ``method``, for the
+    attribute gender and any seed: first among those that ``unlearn.py --attribute_config`` made, then among all. The
+    key ``dataset_path`` is the folder of the data sets, and ``device`` the device. ``attack`` may only be ``attack``.
 
     Args:
         path: the JSON file.
-        saved: the folder of checkpoints.
+        saved: the folder in which checkpoints are searched for, with all its subfolders.
 
     Returns:
-        A dict with the key ``checkpoint``, and with ``data_path`` and ``device`` if the file gives them.
+        A dict with the path of the checkpoint under ``checkpoint``; if the file has the keys ``dataset_path`` and
+        ``device``, also with their values under ``data_path`` and ``device``.
 
     Raises:
-        UserError: the file cannot be read, has an unknown key or value, or matches no checkpoint or several.
+        UserError: the file cannot be read, or has an unknown key or value; or the search found no checkpoint or
+            several.
     """
     settings = _read(path)
     if settings.get("attack", "attack") != "attack":
@@ -68,7 +73,15 @@ def _checkpoint(path: Path, settings: dict[str, str], saved: Path) -> Path:
 
 
 def _ours(path: Path, settings: dict[str, str], key: str, usual: str, names: dict[str, Any]) -> Any:
-    """Return this program's counterpart of the value that the file gives for a key, or of ``usual`` without one."""
+    """Translate the value of a key in PoT-AU's file to this program's value.
+
+    Args:
+        path: the file, for the message.
+        settings: the content of the file.
+        key: the key.
+        usual: PoT-AU's value if the file does not have the key.
+        names: dict from PoT-AU's values to this program's.
+    """
     value = settings.get(key, usual)
     if value not in names:
         raise UserError(f"{path}: {key} '{value}' is not one of {', '.join(names)}{suggest(value, names)}")

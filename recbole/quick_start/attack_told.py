@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 
 def notes(rows: list[Row], people: People, settings: AttackSettings) -> list[str]:
-    """Return lines that explain the results: chance level, selected attackers, low values that do not show privacy.
+    """Return lines of text that explain the results of attribute-inference attacks.
+
+    They state the chance level, what the attackers ``worst`` and ``adaptive`` are, which values look like privacy
+    although they are not (AUC below chance, protocols ``outside``), and which protocols were impossible and why.
 
     Args:
-        rows: result rows of the attacks.
+        rows: rows of the result table, from the attacks.
         people: the attacked users with their attribute values.
-        settings: the protocols and attackers that were used.
+        settings: the protocols (whose attributes the attacker knows) and attackers (classifiers) that were used.
     """
     lines = [
         f"chance: AUC {CHANCE}, balanced accuracy {shown(1 / len(people.names))}. worst (the main result): the "

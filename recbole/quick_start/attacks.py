@@ -1,4 +1,7 @@
-"""Attribute-inference attacks in a run of attribute unlearning: on its base model and on every checkpoint."""
+"""Attacks on the models of a run that unlearns a user attribute: on the base model and on each unlearned model.
+
+An attacker is a classifier that infers the attribute from what a model says about the users, such as their embeddings.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +32,16 @@ logger = logging.getLogger("recbole")
 
 
 def check_attacks(config: Config, scenario: Scenario) -> None:
-    """Check before any work that the attacks of a run are possible.
+    """Check, before any work, that an unlearning run can attack its models at the end.
+
+    A run attacks its models only if it unlearns a user attribute and ``attack_seeds`` is above 0.
+
+    Args:
+        config: the run's settings.
+        scenario: what the run's requests ask to forget: interactions or a user attribute.
 
     Raises:
-        UserError: ``attack_seeds`` is negative, or attacks are due and scikit-learn is not installed.
+        UserError: ``attack_seeds`` is negative; or the run attacks its models, and scikit-learn is not installed.
     """
     if config["attack_seeds"] < 0:
         raise UserError(f"--attack_seeds should be 0 or more, not {config['attack_seeds']}")
@@ -50,8 +59,9 @@ class Attacks:
 
     Attributes:
         setup: data, requests and settings of the run.
-        settings: protocols, attackers, seeds and folds.
-        found: dict from (kind of model, number of processed requests) to the result rows of its attacks.
+        settings: the protocols (whose attributes the attacker knows), the attackers (classifiers), the number of seeds
+            and of folds.
+        found: the cache: dict from (kind of model, number of processed requests) to the result rows of the attacks.
     """
 
     setup: Setup
@@ -60,23 +70,26 @@ class Attacks:
 
     @classmethod
     def of(cls, setup: Setup) -> Attacks:
-        """Return the attacks of a run: the default protocols and attackers, with ``attack_seeds`` draws of folds."""
+        """Return the attacks of a run, with the default protocols and attackers.
+
+        The setting ``attack_seeds`` says how many times the users are divided into folds at random.
+        """
         return cls(setup, AttackSettings(seeds=setup.config["attack_seeds"]))
 
     def on(self, model: AbstractRecommender, state: State, kind: str, /, **about: Any) -> list[Row]:
-        """Attack a model for each attribute that is protected in a state, and return rows of the result table.
+        """Attack a model for each user attribute that the requests so far asked to unlearn.
 
-        Results are kept per kind of model and number of requests: if two checkpoints have the same number of requests,
-        the second one reuses the rows of the first.
+        If two checkpoints come after the same number of requests, the second one gets the results of the first.
 
         Args:
-            model: the base model or an unlearned model.
-            state: gives the protected users and the checkpoint number of the rows.
+            model: the model to attack, a base model or an unlearned model.
+            state: says how many requests have been processed. The users of these requests count as protected: they are
+                the users whose attribute was to be unlearned. The state also has the checkpoint number for the rows.
             kind: the kind of model, ``base`` or ``unlearned``.
             about: values for further columns of the rows.
 
         Returns:
-            The rows; an empty list if nothing is protected or ``attack_seeds`` is 0.
+            Rows of the result table; an empty list if no request has been processed or ``attack_seeds`` is 0.
         """
         audits = protections(self.setup, state) if self.settings.seeds else []
         if not audits or state.done is None:
@@ -97,7 +110,16 @@ class Attacks:
 
 
 def protections(setup: Setup, state: State) -> list[Audited]:
-    """Return the attributes that the requests processed in a state protect, each with its protected users."""
+    """Return the user attributes that the requests processed so far asked to unlearn.
+
+    Args:
+        setup: the run's requests and data.
+        state: says how many of the requests have been processed.
+
+    Returns:
+        One element per attribute, with the users whose attribute was to be unlearned (protected users). Empty if the
+        run's requests do not concern attributes.
+    """
     requests, found = setup.requests, {}
     if isinstance(requests, AttributeRequests) and state.done is not None:
         for piece in requests.pieces[: state.done.count]:
@@ -108,7 +130,12 @@ def protections(setup: Setup, state: State) -> list[Audited]:
 
 
 def audited_in(setup: Setup, state: State, name: str) -> Audited:
-    """Return a user attribute with the users whom a state protects in it, or with all users if it protects none.
+    """Return a user attribute together with the users whose attribute was to be unlearned (protected users).
+
+    Args:
+        setup: the run's requests and data.
+        state: says how many of the requests have been processed.
+        name: the attribute's name. If no processed request concerns this attribute, all users count as protected.
 
     Raises:
         UserError: the data set has no such attribute.

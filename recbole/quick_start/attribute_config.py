@@ -1,4 +1,7 @@
-"""Configuration files of PoT-AU's ``main.py``, translated to command lines of ``unlearn.py`` and ``run_recbole.py``."""
+"""Configuration files of PoT-AU's ``main.py``, translated to command lines of ``unlearn.py`` and ``run_recbole.py``.
+
+PoT-AU is the program of Y. Li et al., a paper on unlearning user attributes after training (ACM Multimedia 2023).
+"""
 
 from __future__ import annotations
 
@@ -34,17 +37,17 @@ _PROTOCOL = (
 
 
 def expanded(argv: list[str], say: Callable[[str], None] = print) -> tuple[list[str], bool]:
-    """Return a command line in which ``--attribute_config FILE``, if given, is replaced by the file's settings.
+    """Replace ``--attribute_config FILE`` in a command line by flags with the file's settings.
 
-    The other arguments follow these settings and override them.
+    The other arguments come after these flags, so they override the file's settings.
 
     Args:
         argv: the arguments of unlearn.py, without the program's name.
-        say: called with one line of text for each setting that this program implements differently.
+        say: function that is called with one line of text for each setting that this program implements differently.
 
     Returns:
-        The arguments, and whether to train the base model with them (the file's method is ``original``) instead of
-        unlearning.
+        The new arguments; without the flag, ``argv`` itself. And True if they are for training the base model
+        (``run_recbole.py``), which is so if the file's method is ``original``; False if they are for ``unlearn.py``.
 
     Raises:
         UserError: the flag has no value, the file cannot be read, or one of its keys or values is unknown.
@@ -65,7 +68,11 @@ def expanded(argv: list[str], say: Callable[[str], None] = print) -> tuple[list[
 
 
 def _read(path: str) -> dict[str, Any]:
-    """Return the settings of a file by key, with PoT-AU's defaults for missing keys."""
+    """Read a configuration file; return key to value, with PoT-AU's defaults for missing keys.
+
+    Raises:
+        UserError: the file cannot be read, or one of its keys or values is unknown.
+    """
     found = read_json(path, dict)
     for key in found:
         if key not in _DEFAULTS:
@@ -84,7 +91,13 @@ def _read(path: str) -> dict[str, Any]:
 
 
 def _words(settings: Mapping[str, Any], path: str, say: Callable[[str], None]) -> list[str]:
-    """Translate the settings of a file to command-line arguments; ``say`` gets the differences from PoT-AU."""
+    """Translate the settings of a file to command-line arguments of this program.
+
+    Args:
+        settings: the settings, from :func:`_read`.
+        path: the file, for messages.
+        say: function that is called with one line of text for each setting that this program implements differently.
+    """
     words = [*MODELS[settings["model"]], *_PROTOCOL, "--dataset", str(settings["dataset"])]
     words += ["--learning_rate", str(settings["lr"]), "--train_batch_size", str(settings["batch_size"])]
     words += ["--epochs", str(settings["epochs"]), "--stopping_step", str(settings["epochs"])]

@@ -1,4 +1,4 @@
-"""The end of a run: the log lines about its results, and ERASE's .csv table of sensitive items."""
+"""The end of a run: log lines about its results, and ERASE's .csv table of recommendations of sensitive items."""
 
 import csv
 import logging
@@ -24,18 +24,26 @@ _OF_LISTS = ("_with_sensitive", "_sensitive_per_user", "_sensitive_in_topk")
 
 
 def rounded(result: dict[str, float], config: Config) -> dict[str, float]:
-    """Return metric values, by name, rounded to ``metric_decimal_place`` digits for printing."""
+    """Round metric values for printing.
+
+    Args:
+        result: dict from the name of a metric to its value.
+        config: the settings; ``metric_decimal_place`` is the number of decimal places.
+    """
     return {name: round(value, config["metric_decimal_place"]) for name, value in result.items()}
 
 
 def report(setup: Setup, rows: list[dict[str, Any]], kind: str, what: str = "test result") -> None:
-    """Log a model's utility on all test rows, and how often it recommends sensitive or promoted items.
+    """Log the main results of a model.
+
+    These are its metrics (such as NDCG@10) over all users' test interactions, how many users are recommended sensitive
+    items, and what the scenario adds, such as how often the items promoted by spam are recommended.
 
     Args:
         setup: the run's settings and data.
-        rows: rows of the result table, which may contain several models.
-        kind: the value of the column ``model`` in the rows to report.
-        what: the beginning of the log line about utility.
+        rows: rows of the result table, which may belong to several models.
+        kind: the model to report, as in the column ``model``, such as ``unlearned``.
+        what: the beginning of the log line with the metrics.
     """
     config = setup.config
     mine = [row for row in rows if row["model"] == kind and row["split"] == "test" and row["minus"] is None]
@@ -58,18 +66,18 @@ def report(setup: Setup, rows: list[dict[str, Any]], kind: str, what: str = "tes
 def sensitive_csv(
     setup: Setup, folder: Path, rows: list[dict[str, Any]], kind: str, suffix: str, algorithm: str | None = None
 ) -> None:
-    """Write ERASE's .csv table of sensitive items in recommended lists.
+    """Write a .csv table, in ERASE's format, of how often a model recommends sensitive items.
 
     Args:
         setup: the run's settings and data.
-        folder: the folder for the table.
-        rows: rows of the result table, which may contain several models.
-        kind: the value of the column ``model`` in the rows to write.
+        folder: the folder to write the table to.
+        rows: rows of the result table, which may belong to several models.
+        kind: the model to write about, as in the column ``model``, such as ``unlearned``.
         suffix: the end of the file name, before ``.csv``.
-        algorithm: the unlearning algorithm, if the model is an unlearned one.
+        algorithm: the name of the unlearning algorithm; None if the model is not an unlearned one.
 
     Raises:
-        UserError: no row counts sensitive items.
+        UserError: the rows contain no counts of sensitive items, because no sensitive category is set.
     """
     config = setup.config
     stem = f"sensitive_eval_{config['dataset']}_{config['model']}_seed_{config['seed']}"
@@ -80,10 +88,11 @@ def sensitive_csv(
 
 
 def _write_exposure(path: Path, setup: Setup, rows: list[dict[str, Any]], kind: str, algorithm: str | None) -> bool:
-    """Write the table from the rows that count sensitive items; return whether there were any.
+    """Write the table of :func:`sensitive_csv` to ``path``; return False, and write nothing, if there are no counts.
 
-    The counts are of lists drawn from the whole catalogue, as in ERASE. Unlike in ERASE's tables of unlearned models,
-    ``eval_type`` and ``unlearning_algorithm`` say which model was evaluated.
+    As in ERASE, the counts refer to lists that rank all items, including the items of the user's history. If the run
+    has deletion requests, only users with a request are counted. Unlike in ERASE's tables of unlearned models, the
+    columns ``eval_type`` and ``unlearning_algorithm`` say which model was evaluated.
     """
     config = setup.config
     population = "all" if setup.requests is None else "requesting"
@@ -120,7 +129,14 @@ def _users(percentage: float, total: int) -> int | None:
 
 
 def all_finite(rows: list[dict[str, Any]]) -> bool:
-    """Return whether all metrics of recommended lists have a value; log the models with NaN or infinite scores."""
+    """Return whether all metrics of recommended lists are numbers, and log a warning that names the models otherwise.
+
+    A metric is NaN if the model's scores are NaN or infinite. Rows that compare two models, and rows computed from no
+    user, do not count.
+
+    Args:
+        rows: rows of the result table, of any models.
+    """
     broken: dict[str, None] = {}
     for row in rows:
         own = row["k"] is not None and row["minus"] is None and row["reference"] is None  # no comparison

@@ -1,9 +1,9 @@
 """Parsing of the command lines of ``run_recbole.py`` and ``unlearn.py``.
 
-A given flag sets the configuration key of the same name and overrides every YAML file. An absent flag does not override
-the files (in ERASE the defaults of absent flags did). Any other ``--name`` sets a configuration key:
-``--learning_rate 0.01`` and ``--learning_rate=0.01`` are equivalent, and ``--show_progress`` alone means True.
-``Config`` checks later whether such a key exists::
+A flag on the command line sets the configuration key of the same name and overrides every YAML file. A flag that is
+not on the command line leaves the value of the files (in ERASE the flag's default replaced it). A ``--name`` that is no
+flag sets the configuration key ``name``: ``--learning_rate 0.01`` and ``--learning_rate=0.01`` are equivalent, and
+``--show_progress`` alone means True. Whether the key exists is checked later, by ``Config``::
 
     namespace, overrides = train_arguments(sys.argv[1:])
     config = Config(
@@ -15,8 +15,12 @@ the files (in ERASE the defaults of absent flags did). Any other ``--name`` sets
         also_known=namespace.flag_names,
     )
 
-In addition to the flags, the namespace has the attributes ``ignored`` (given flags that have no effect), ``given``
-(configuration keys that flags set, with their values), ``own_defaults`` and ``flag_names``.
+In addition to the flags, the namespace has these attributes:
+
+- ``ignored``: the names of the flags of ERASE on the command line that have no effect here.
+- ``given``: a dict from each configuration key that a flag on the command line sets to its value.
+- ``own_defaults``: a dict from configuration keys to the defaults of flags that overall.yaml does not contain.
+- ``flag_names``: the names of all flags.
 """
 
 import argparse
@@ -72,10 +76,12 @@ def train_arguments(argv: list[str], program: str = "run_recbole.py") -> Parsed:
         program: the program's name in help and messages.
 
     Returns:
-        A namespace with the flags, and a dict with the other settings (key to text, or True for a bare ``--key``).
+        A namespace with the flags (see the module's docstring), and a dict from the other configuration keys on the
+        command line to their values: text, or True for ``--key`` without a value.
 
     Raises:
-        UserError: an argument is neither a flag, a setting nor a value, or is a flag of ERASE that is not available.
+        UserError: an argument is neither a flag, a configuration key nor a value, or is a flag of ERASE that is not
+            available here.
         SystemExit: status 2 after one line of error for a flag with an invalid value, 0 after ``--help``.
     """
     about = "Train a recommender, or retrain it without the forgotten interactions, and evaluate it."
@@ -89,15 +95,18 @@ def unlearn_arguments(argv: list[str], registry: Any = None, program: str = "unl
 
     Args:
         argv: the arguments without the program's name.
-        registry: a module with ``algorithm_names`` and ``hyper_parameters``; None for ``recbole.unlearning.registry``.
+        registry: an object with the functions ``algorithm_names`` and ``hyper_parameters``, which say which algorithms
+            and hyper-parameters are accepted; None for the module ``recbole.unlearning.registry``.
         program: the program's name in help and messages.
 
     Returns:
-        A namespace with the flags, and a dict with the other settings (key to text, or True for a bare ``--key``) and
-        the given hyper-parameters of algorithms.
+        A namespace with the flags (see the module's docstring), and a dict from the other configuration keys on the
+        command line to their values: text, or True for ``--key`` without a value. The dict also has the
+        hyper-parameters of algorithms that are on the command line, converted to their types.
 
     Raises:
-        UserError: an argument is neither a flag, a setting nor a value, or is a flag of ERASE that is not available.
+        UserError: an argument is neither a flag, a configuration key nor a value, or is a flag of ERASE that is not
+            available here.
         SystemExit: status 2 after one line of error for a flag with an invalid value, 0 after ``--help``.
     """
     registry = registry or _registry()
@@ -112,19 +121,31 @@ def unlearn_arguments(argv: list[str], registry: Any = None, program: str = "unl
 
 
 def config_values(namespace: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings that the flags on the command line set, as a dict from configuration key to value."""
+    """Return a dict from each configuration key that a flag on the command line sets to its value.
+
+    Args:
+        namespace: the flags, from :func:`train_arguments` or :func:`unlearn_arguments`.
+    """
     return dict(namespace.given)
 
 
 def declared_defaults(namespace: argparse.Namespace, registry: Any = None) -> dict[str, Any]:
-    """Return a dict from key to default: of flags whose default differs from overall.yaml, and of hyper-parameters."""
+    """Return the default values that the packaged file overall.yaml does not contain: configuration key to value.
+
+    These are the defaults of the hyper-parameters of all unlearning algorithms. In addition, the defaults of flags that
+    are not on the command line, if overall.yaml has no such key or another value.
+
+    Args:
+        namespace: the flags, from :func:`train_arguments` or :func:`unlearn_arguments`.
+        registry: as for :func:`unlearn_arguments`.
+    """
     tuned = (registry or _registry()).hyper_parameters()
     typed = {h.name: None if h.default is None else h.type(h.default) for h in tuned}
     return {**typed, **namespace.own_defaults}
 
 
 def without_secrets(argv: list[str]) -> list[str]:
-    """Return a copy of ``argv`` in which the values of credentials such as ``--hf_token`` are replaced by ``***``."""
+    """Return a copy of the arguments in which the values of credentials, such as ``--hf_token``, are ``***``."""
     shown, hide = [], False
     for token in argv:
         name, equals, _ = token.partition("=")
@@ -180,7 +201,19 @@ def _parse(parser: OneLineParser, groups: Groups, dead: frozenset[str], argv: li
 
 
 def _split(argv: list[str], known: Container[str]) -> tuple[list[str], dict[str, Any]]:
-    """Divide arguments into those of known flags, for argparse, and a dict of all other ``--name value`` settings."""
+    """Divide a command line into the arguments of flags and those that set other configuration keys.
+
+    Args:
+        argv: the arguments.
+        known: the names of the flags, without dashes.
+
+    Returns:
+        The arguments of flags, as a list for argparse, and a dict from every other ``--name`` (without dashes) to its
+        value: text, or True without a value.
+
+    Raises:
+        UserError: an argument without dashes does not follow a flag, or an argument is ``--`` alone.
+    """
     for_flags, others = [], {}
     tokens, in_flag = deque(argv), False
     while tokens:
@@ -217,7 +250,15 @@ def _stray(token: str) -> UserError:
 
 
 def _settle(namespace: argparse.Namespace, known: dict[str, Flag]) -> None:
-    """Set absent flags to their defaults, and add ``given``, ``own_defaults`` and ``flag_names`` to the namespace."""
+    """Complete a namespace from argparse, in place.
+
+    Flags that are not on the command line get their defaults. The attributes ``given``, ``own_defaults`` and
+    ``flag_names`` are added, which the module's docstring describes.
+
+    Args:
+        namespace: the flags; those that are not on the command line have the value ``_UNSET``.
+        known: dict from the name of a flag to the flag.
+    """
     given = [name for name in known if getattr(namespace, name) is not _UNSET]
     for name in set(known).difference(given):
         setattr(namespace, name, known[name].default)
@@ -236,5 +277,5 @@ def _settle(namespace: argparse.Namespace, known: dict[str, Flag]) -> None:
 
 
 def _file_names(words: list[str]) -> list[str]:
-    """Return file names; an argument that is not an existing file is split at spaces, as in ERASE."""
+    """Return the file names in arguments: an argument that is no existing file is split at spaces, as in ERASE."""
     return [name for word in words for name in ([word] if os.path.exists(word) else word.split())]

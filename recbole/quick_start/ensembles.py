@@ -1,4 +1,4 @@
-"""Steps that only runs of an ensemble need: partitioning the training rows, and training one model per shard."""
+"""Steps of runs that train or unlearn an ensemble: one model per shard (part) of the training interactions."""
 
 from __future__ import annotations
 
@@ -26,24 +26,26 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 NO_EPOCH = -1
-"""Stored in place of the selected epoch in an ensemble's checkpoint, because each shard has its own."""
+"""The epoch number in an ensemble's checkpoint file, which stands for none: every shard's model has its own epoch."""
 
 
 def train_ensemble(
     setup: Setup, state: State, board: SummaryWriter | None
 ) -> tuple[LearnedEnsemble, dict[str, Any], Workspace]:
-    """Train all shards of an ensemble from scratch and save it.
+    """Train the models of all shards of an ensemble from scratch, then its aggregation, and save the ensemble.
 
-    A base ensemble is partitioned first. A retrained ensemble uses the partition of its base.
+    For a base ensemble, the training interactions are first divided into shards. An ensemble that is retrained without
+    the forgotten interactions uses the shards of its base ensemble.
 
     Args:
         setup: settings and data of the run.
-        state: the model to train: its kind, mask and file.
-        board: TensorBoard's writer, or None.
+        state: what to train: whether it is a base or a retrained ensemble, which interactions are left out, and the
+            file to save it in.
+        board: a TensorBoard writer, or None for no curves.
 
     Returns:
-        The trained ensemble; a dict with the entries ``coupled`` and ``ensemble`` for its record; and its intermediate
-        files, which the caller removes after everything else is written.
+        The trained ensemble; a dict with the entries ``coupled`` and ``ensemble`` for the JSON record of the run; and
+        the files from which an interrupted training resumes, which the caller removes once everything is written.
 
     Raises:
         UserError: there is no usable base ensemble for a retraining, or a training diverged.
@@ -63,10 +65,13 @@ def train_ensemble(
 
 
 def _of_base(setup: Setup) -> tuple[np.ndarray, Mapping[str, Any]]:
-    """Read the base ensemble's partition: the shard of each log row (int16 [rows]), and its description for records.
+    """Read from the base ensemble's file how the training interactions are divided into shards (the partition).
+
+    Returns:
+        int16 [rows of the log], the shard of each interaction; and a description of the partition for JSON records.
 
     Raises:
-        UserError: there is no base checkpoint, or it is not an ensemble trained on these data.
+        UserError: there is no base ensemble, or its file is no ensemble that was trained on these data.
     """
     path = setup.base().file
     if not path.exists():
@@ -81,10 +86,15 @@ def _of_base(setup: Setup) -> tuple[np.ndarray, Mapping[str, Any]]:
 
 
 def check_pairing(config: Config, algorithm: type[UnlearningAlgorithm]) -> None:
-    """Check, before any data is read, that the algorithm and the model are both for ensembles or both for one model.
+    """Check, before any data is read, that an unlearning algorithm supports the model: an ensemble or a single model.
+
+    Args:
+        config: the run's settings; ``ensemble`` is None for a single model.
+        algorithm: the class of the unlearning algorithm.
 
     Raises:
-        UserError: they are not, or ``repartition`` is set without an ensemble.
+        UserError: the algorithm is for single models and the run has an ensemble, or the other way round; or
+            ``repartition`` is set, and the algorithm is for single models.
     """
     if config["ensemble"] and not algorithm.serves_ensembles:
         raise UserError(

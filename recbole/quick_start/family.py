@@ -24,7 +24,7 @@ _LISTS = ("models", "algorithms", "metrics", "scenarios", "datasets", "presets",
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program that the first argument names, and return its exit status.
+    """Run the program that the first argument names, such as ``train``, and return its exit status.
 
     Args:
         argv: the command-line arguments; None for those of the process.
@@ -43,7 +43,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def version() -> str:
-    """Return the version of the program and the version of its results, as text for ``--version``."""
+    """Return the text for ``--version``: the program's version and its results version.
+
+    The results version is a number that is increased when a change of the program changes results.
+    """
     return f"erase-bench {recbole.__version__}, results version {recbole.RESULTS_VERSION}"
 
 

@@ -1,4 +1,7 @@
-"""The flags of ``run_recbole.py`` and ``unlearn.py``, as data. Each scenario declares its own flags in its file."""
+"""The command-line flags of ``run_recbole.py`` and ``unlearn.py``, as lists of :class:`~recbole.utils.flag.Flag`.
+
+The flags of a single scenario (sensitive items, spam, user attributes) are declared in the scenario's file.
+"""
 
 from collections.abc import Iterable
 
@@ -104,7 +107,7 @@ _EVALUATION = (
 
 
 def train_flags() -> dict[str, tuple[Flag, ...]]:
-    """Return the flags of run_recbole.py by the title of their group in ``--help``."""
+    """Return the flags of run_recbole.py, as a dict from the title of a group in ``--help`` to the group's flags."""
     return {
         "the run": (
             *_run("ml-100k"),
@@ -154,7 +157,7 @@ _HUB = (
 
 
 def unlearn_flags(algorithms: Iterable[str]) -> dict[str, tuple[Flag, ...]]:
-    """Return the flags of unlearn.py by the title of their group in ``--help``.
+    """Return the flags of unlearn.py, as a dict from the title of a group in ``--help`` to the group's flags.
 
     Args:
         algorithms: the names that ``--unlearning_algorithm`` accepts.
@@ -197,7 +200,8 @@ def unlearn_flags(algorithms: Iterable[str]) -> dict[str, tuple[Flag, ...]]:
     }
 
 
-#: Flags of ERASE that are accepted and ignored: they had no effect there, or their purpose no longer exists.
+#: Names of flags of ERASE that run_recbole.py and unlearn.py accept and ignore: either they had no effect in ERASE, or
+#: this program has nothing that they could change.
 TRAIN_DEAD = frozenset(("retrain_flag",))
 UNLEARN_DEAD = frozenset(
     (
@@ -218,6 +222,6 @@ _LATER_PREFIXES = ("rmia_", "ruli_")
 
 
 def refuse_if_later(name: str) -> None:
-    """Raise a UserError for ERASE's flags of membership inference attacks, which are not implemented."""
+    """Raise a UserError if ``name`` is a flag of ERASE for membership inference attacks, which do not exist here."""
     if name.startswith(_LATER_PREFIXES):
         raise UserError(f"--{name}: membership attacks are not available yet")

@@ -74,7 +74,7 @@ _GENERAL = {
 
 
 def make_forget_sets(argv: list[str], program: str = "make_forget_set.py") -> None:
-    """Draw the forget sets or spam that the arguments describe, write the files, and print the next commands.
+    """Draw the forget sets or spam that the arguments describe, write the files, and print commands that use them.
 
     Args:
         argv: the arguments without the program's name.
@@ -122,7 +122,18 @@ def _absent(value: Any) -> bool:
 
 
 def _find(asked: argparse.Namespace, scenario: type[Scenario]) -> Source:
-    """Return the file of the clean data, its task, the settings, and the requested shares and seeds."""
+    """Find what the program draws from: the data without spam, and the requested shares and seeds.
+
+    Args:
+        asked: the command line.
+        scenario: the scenario that the command line selects, which has a default for the share to forget.
+
+    Returns:
+        The data file, its task (CF, SBR or NBR), the settings, the shares and the seeds.
+
+    Raises:
+        UserError: no share is given and the scenario has no default, a seed is invalid, or there is no data file.
+    """
     given = {key: getattr(asked, key) for key in _SETTINGS if getattr(asked, key) is not None}
     own = {"use_gpu": False, "spam": False, "forget_set": None}
     config = Config(_NO_MODEL, asked.dataset, asked.config_files, command_line={**given, **own})
@@ -138,10 +149,17 @@ def _find(asked: argparse.Namespace, scenario: type[Scenario]) -> Source:
 
 
 def _file_and_task(config: Config) -> tuple[Path, str]:
-    """Return the file of the clean data and its task: the setting ``task_type``, or else the task of the file.
+    """Find the file with the data set's interactions, without spam.
+
+    Args:
+        config: the settings, of which ``data_path``, ``dataset``, ``task_type`` and ``NEXT_BASKET_JSON`` are read.
+
+    Returns:
+        The path; and the task: the setting ``task_type``, or if that is None, NBR for a .json file, SBR for an .inter
+        file with a session column, and CF for other files.
 
     Raises:
-        UserError: there is no file, or there are an .inter and a .json file and no ``task_type``.
+        UserError: there is no file; or there are both an .inter and a .json file, and ``task_type`` is None.
     """
     folder, dataset, task = Path(config["data_path"]), config["dataset"], config["task_type"]
     inter, baskets = folder / f"{dataset}.inter", folder / (config["NEXT_BASKET_JSON"] or f"{dataset}_merged.json")
@@ -165,11 +183,11 @@ def _task_of(path: Path, config: Config) -> str:
 
 
 def _missing(wanted: list[Path], there: list[Path], dataset: str) -> str:
-    """Return the message for a data set that has none of the ``wanted`` files.
+    """Return the error message for a data set whose file does not exist, with advice on how to get the file.
 
     Args:
-        wanted: the files that were looked for.
-        there: files of another task that exist.
+        wanted: the files that were looked for, none of which exists.
+        there: the data set's files for another task, which do exist; may be empty.
         dataset: the data set's name.
     """
     from recbole.generators.commands import prepared_datasets, preparing_command
@@ -189,7 +207,13 @@ def _missing(wanted: list[Path], there: list[Path], dataset: str) -> str:
 
 
 def _tell_next(asked: argparse.Namespace, source: Source, made: Made) -> None:
-    """Print example commands that train, retrain and unlearn with the first of the files that were made."""
+    """Print example commands that train, retrain and unlearn with a forget set or spam that was written.
+
+    Args:
+        asked: the command line.
+        source: the data from which the files were drawn.
+        made: the forget set or spam to use in the examples.
+    """
     model = {"CF": "BPR", "SBR": "GRU4Rec", "NBR": "DNNTSP"}[source.task]
     own, usual = asked.config_files or [], f"configs/config_{model.lower()}.yaml"
     files = join(own if usual in own else [usual, *own])

@@ -33,10 +33,10 @@ def parse_address(said: str, flag: str) -> Address:
 
     Args:
         said: the text of the address.
-        flag: the flag that gave it, for the message.
+        flag: the name of the command-line flag with the address, for the message.
 
     Raises:
-        UserError: the text is not such an address.
+        UserError: the text does not have this form.
     """
     wrong = UserError(f"--{flag}: {said!r} does not have the form {_FORM}")
     parts = said.removeprefix("hf://").split("/")
@@ -50,14 +50,14 @@ def parse_address(said: str, flag: str) -> Address:
 
 
 def fetch(said: str, config: Config, flag: str = "hf_model_path") -> Path:
-    """Download a file from the Hub, unless it is in the cache, and return its local path.
+    """Download a file from the Hugging Face Hub, unless it is in the local cache, and return its local path.
 
-    The environment variable ``HF_ENDPOINT`` selects another server; with ``HF_HUB_OFFLINE`` only the cache is used.
+    The environment variable ``HF_ENDPOINT`` selects another server. With ``HF_HUB_OFFLINE`` only the cache is used.
 
     Args:
         said: the address, ``hf://owner/repo[@revision]/path``.
         config: provides ``hf_token``, ``hf_cache_dir`` and ``hf_sha256``.
-        flag: the flag that gave the address, for messages.
+        flag: the name of the command-line flag with the address, for messages.
 
     Raises:
         UserError: the address or the token is malformed, the file cannot be downloaded, or its SHA-256 is not

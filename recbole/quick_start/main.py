@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from recbole.config import Config
 
 COMPLETE, NOT_ALL_APPLIED = 0, 3
-"""Exit statuses. 0: all requests were applied, reinitialised or skipped. 3: the run is complete, but a request timed
-out or diverged, all requests were skipped, or a model's scores are not finite. :func:`recbole.utils.ending.ended`
-returns the others; Python itself exits with 1 after an internal error."""
+"""Exit statuses of a run that is complete.
+
+0: everything succeeded. 3: a deletion request timed out or diverged, all requests were skipped, or a model's scores are
+not finite. The statuses after errors and signals come from :func:`recbole.utils.ending.ended`, and Python itself exits
+with 1 after an internal error.
+"""
 
 
 def train_main(argv: list[str] | None = None, program: str | None = None) -> int:
@@ -53,7 +56,15 @@ def make_forget_set_main(argv: list[str] | None = None, program: str | None = No
 
 
 def _called(script: str, command: str) -> str:
-    """Return ``command`` if the process was started under that name, else ``script``."""
+    """Return the name under which the program was started, for messages.
+
+    Args:
+        script: the name of the script, such as ``unlearn.py``.
+        command: the name of the installed command, such as ``erase-unlearn``.
+
+    Returns:
+        ``command`` if the process was started with this command, otherwise ``script``.
+    """
     return command if Path(sys.argv[0]).stem == command else script
 
 
@@ -73,7 +84,7 @@ def _guarded(
 
 
 def _name_this_package() -> None:
-    """Print which ``recbole`` package runs if the original RecBole is also installed."""
+    """If the original RecBole is also installed, print which of the two packages ``recbole`` is running."""
     others = list(importlib.metadata.distributions(name="recbole"))
     if others:
         here = Path(__file__).resolve().parent.parent
@@ -86,7 +97,8 @@ def configured(namespace: argparse.Namespace, overrides: dict[str, Any], preset:
     Args:
         namespace: the flags, from :mod:`recbole.quick_start.command_line`.
         overrides: the other settings of the command line, key to value.
-        preset: the name of a preset of hyper-parameters, or None.
+        preset: the name of a preset (a packaged set of hyper-parameters for pairs of algorithm and model) whose values
+            replace the defaults; None for the defaults.
 
     Raises:
         UserError: a file cannot be read, a setting is unknown or invalid, or the preset has no values for the algorithm
@@ -126,7 +138,9 @@ def _train(argv: list[str], program: str) -> int:
     launcher.die_with_launcher()
     several = max(namespace.nproc, namespace.world_size) > 1 or launcher.launched()
     if several and namespace.device not in (None, "cpu"):
-        raise UserError(f"--device {namespace.device} names one GPU, but each of several processes uses its own GPU")
+        raise UserError(
+            f"--device {namespace.device} names one GPU, but each of several processes uses its own GPU; omit --device"
+        )
     if launcher.launched():
         overrides["gpu_id"] = str(launcher.local_rank())
     with loading():

@@ -1,4 +1,7 @@
-"""Comparison of an ensemble with one model (``monolithic``) that was retrained on all retained rows, without shards."""
+"""Comparison of an ensemble with a single model (``monolithic``) that was retrained on all retained interactions.
+
+An ensemble consists of one model per shard (part) of the training data. The single model shows what the shards cost.
+"""
 
 import copy
 import logging
@@ -21,13 +24,16 @@ from recbole.unlearning.schedule import N_CHECKPOINTS
 logger = logging.getLogger("recbole")
 
 KIND = "monolithic"
-"""The value of the column ``model`` in result rows of such a model."""
+"""The value of the column ``model`` in result rows of the single model."""
 
 _CHOICES = ("ensemble", "partition", "aggregate", "anchor_update")
 
 
 def of_all_data(setup: Setup) -> Setup:
-    """Return a copy of an ensemble's setup for a single model on all data: the same data and requests, no shards."""
+    """Return a copy of an ensemble's setup (settings, data, requests) for a single model that is trained on all data.
+
+    Data, requests and all settings that do not concern ensembles are the same.
+    """
     config = setup.config.with_values(**dict.fromkeys(_CHOICES))
     scenario = copy.copy(setup.scenario)
     scenario.config, scenario.places = config, Places.of(config)
@@ -35,19 +41,22 @@ def of_all_data(setup: Setup) -> Setup:
 
 
 def monolithic_references(setup: Setup, base: Stored, model: AbstractRecommender) -> dict[int, Stored]:
-    """Find the single models that were retrained on all retained data with the ensemble's other settings.
+    """Find the files of the single models to compare an ensemble with, one for each checkpoint of the run.
+
+    They were retrained without the interactions forgotten by the checkpoint, and with the same settings as the ensemble
+    except for those that concern ensembles.
 
     Args:
         setup: settings, data and requests of the run.
-        base: the checkpoint of the base ensemble.
+        base: the file of the base ensemble.
         model: the base ensemble, loaded.
 
     Returns:
-        The models' checkpoints by checkpoint number, 0 to 3; empty if the run has no ensemble. Missing files are left
-        out. Files with other settings are also left out, with a warning.
+        A dict from the checkpoint number (0 to 3) to the content of the model's file. Models that do not exist are left
+        out, and models with other settings too, with a warning. Empty if the run has no ensemble.
 
     Raises:
-        UserError: such a file belongs to other data or has forgotten other rows.
+        UserError: a file belongs to other data, or its model was retrained without other interactions.
     """
     found: dict[int, Stored] = {}
     if not setup.config["ensemble"] or base.identity is None:
@@ -69,7 +78,16 @@ def monolithic_references(setup: Setup, base: Stored, model: AbstractRecommender
 
 
 def asked_monolithic(setup: Setup, stored: Stored, checkpoint: int) -> tuple[Asked, Row]:
-    """Load the single model that was retrained for a checkpoint; return it with the columns of its result rows."""
+    """Load a single model that an ensemble is compared with.
+
+    Args:
+        setup: settings, data and requests of the ensemble's run.
+        stored: the content of the model's file.
+        checkpoint: 0 to 3; the model was retrained without the interactions forgotten by this checkpoint.
+
+    Returns:
+        The model, with a cache for its scores; and the columns that all its result rows share, name to value.
+    """
     whole = of_all_data(setup)
     asked = Asked(load(whole, whole.retrained(checkpoint), stored))
     return asked, whole.about(stored.identity, version=stored.version)
@@ -78,17 +96,18 @@ def asked_monolithic(setup: Setup, stored: Stored, checkpoint: int) -> tuple[Ask
 def distances_from_monolithic(
     setup: Setup, stored: Stored | None, view: Views, models: Mapping[str, tuple[Asked, Row]]
 ) -> tuple[list[Row], list[str]]:
-    """Measure distances of a checkpoint's ensembles from the single model that was retrained on all retained data.
+    """Measure the distances between the scores of ensembles and those of the single model at one checkpoint.
 
     Args:
         setup: settings and data of the run.
-        stored: the checkpoint of the single model, or None.
-        view: the evaluation view of the checkpoint.
-        models: kind of model to (the model, the columns of its rows); includes the single model.
+        stored: the content of the single model's file; None if there is no single model.
+        view: the evaluation data of the checkpoint: users, inputs, candidate items and relevant items.
+        models: dict from the kind of model (such as ``unlearned``) to a pair: the model, and the columns that
+            its result rows share. It contains the ensembles and the single model (``monolithic``).
 
     Returns:
-        Rows of the result table, and a list with the value of their column ``reference``. Both are empty if ``stored``
-        is None.
+        Rows of the result table; and a list with one element, the single model's file name and SHA-256 as in the rows'
+        column ``reference``. Both lists are empty if ``stored`` is None.
     """
     if stored is None:
         return [], []

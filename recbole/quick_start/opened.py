@@ -1,4 +1,4 @@
-"""Restores the settings, data and forgotten rows of a saved model from its checkpoint file."""
+"""Restores the settings, the data and the forgotten interactions of a saved model from its checkpoint file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from recbole.utils import UserError
 def setup_of(
     stored: Stored, data_path: str | None = None, device: str | None = None, forgetting: bool = False
 ) -> Setup:
-    """Read the settings that a checkpoint contains and the data that they name, including injected spam.
+    """Restore the settings of the run that saved a model, and read its data again, including injected spam.
 
     Args:
-        stored: the checkpoint.
-        data_path: folder of the data sets; None for the folder in the checkpoint's settings.
-        device: ``cpu`` or ``cuda:N``; None for the device in the checkpoint's settings.
-        forgetting: whether to also read the forget set, if the model has forgotten anything.
+        stored: the content of the model's checkpoint file, which contains the settings.
+        data_path: folder of the data sets; None for the folder in these settings.
+        device: ``cpu`` or ``cuda:N``; None for the device in these settings.
+        forgetting: whether to also read the deletion requests, if the model was retrained or unlearned.
 
     Raises:
         UserError: the file contains no settings, or the data are not those that the model was trained on.
@@ -42,10 +42,14 @@ def setup_of(
 
 
 def state_of(setup: Setup, stored: Stored) -> State:
-    """Return the state of the model in a checkpoint: its data, the rows and the requests that it has forgotten.
+    """Return which interactions the model in a checkpoint file has forgotten, and by which deletion requests.
+
+    Args:
+        setup: the run's settings, data and requests, from :func:`setup_of`.
+        stored: the content of the checkpoint file.
 
     Raises:
-        UserError: the checkpoint counts more forgotten requests than the forget set has.
+        UserError: according to the file, the model has forgotten more requests than the forget set contains.
     """
     meta = stored.content["meta"]
     if meta["mask"] is None:

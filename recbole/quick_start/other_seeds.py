@@ -1,7 +1,7 @@
-"""Distances from retrained models other than the run's own, above all from those retrained with other seeds.
+"""Measures distances from models that were retrained with other seeds than the run's.
 
-Two models that were retrained with different seeds differ only by randomness. Their distance is the scale on which to
-judge the distance of an unlearned model.
+Two models that were retrained with different seeds differ only by randomness. An unlearned model should not be farther
+from a retrained model than they are from each other.
 """
 
 import copy
@@ -19,26 +19,30 @@ from recbole.trainer.stored import Stored
 from recbole.utils import UserError
 
 Others = Mapping[int, Mapping[int, Stored]]
-"""Nested dict: checkpoint number (0 to 3), then seed, to the file of the model retrained with that seed."""
+"""Nested dict from checkpoint number (0 to 3) and then seed to the file of the model retrained with this seed."""
 
 _YARDSTICKS = ("retrained_same_epoch", "monolithic")
 
 
 def other_references(setup: Setup, base: Stored, model: AbstractRecommender, checkpoints: Collection[int]) -> Others:
-    """Read the models that were retrained without the run's forget set, with the seeds of the setting ``other_seeds``.
+    """Read the files of the models that were retrained with the seeds of the setting ``other_seeds``.
+
+    For each checkpoint and seed there must be a model that was retrained without the interactions forgotten by this
+    checkpoint.
 
     Args:
         setup: settings, data and requests of the run.
-        base: the checkpoint of the run's base model.
+        base: the content of the file of the run's base model.
         model: the base model, loaded.
-        checkpoints: numbers of the checkpoints for which the model retrained with the run's own seed exists.
+        checkpoints: numbers (0 to 3) of the checkpoints to read models for: those for which there is a model that was
+            retrained with the run's own seed.
 
     Returns:
-        The models by checkpoint number and seed.
+        Nested dict from checkpoint number and then seed to the content of the model's file.
 
     Raises:
-        UserError: a model is missing, or differs from the base in more than the seed and the forgotten rows; a seed
-            occurs twice or is the run's own; or ``checkpoints`` is empty.
+        UserError: a model is missing, or differs from the base model in more than the seed and the forgotten
+            interactions; a seed occurs twice or is the run's own; or ``checkpoints`` is empty although there are seeds.
     """
     seeds, own = setup.config["other_seeds"] or [], setup.config["seed"]
     if own in seeds or len(set(seeds)) < len(seeds):
@@ -70,7 +74,13 @@ def _checked(setup: Setup, base: Stored, model: AbstractRecommender, checkpoint:
 
 
 def _path(setup: Setup, checkpoint: int, seed: int) -> Path:
-    """Return the path of the model that was retrained with another seed, but without the same rows as in this run."""
+    """Return the path of a model retrained with another seed, without the interactions that this run forgets.
+
+    Args:
+        setup: settings, data and requests of the run.
+        checkpoint: 0 to 3; the interactions forgotten by this checkpoint are left out.
+        seed: the other seed.
+    """
     scenario = copy.copy(setup.scenario)
     scenario.config = copy.deepcopy(setup.config)
     scenario.config["seed"] = seed
@@ -80,19 +90,20 @@ def _path(setup: Setup, checkpoint: int, seed: int) -> Path:
 def distances_from_others(
     setup: Setup, others: Mapping[int, Stored], checkpoint: int, view: Views, models: Mapping[str, tuple[Asked, Row]]
 ) -> tuple[list[Row], dict[str, int]]:
-    """Measure distances of a checkpoint's models from the models that were retrained with other seeds.
+    """Measure the distances of a checkpoint's models from the models that were retrained with other seeds.
 
     Args:
         setup: settings and data of the run.
-        others: seed to the checkpoint file of the model retrained with it.
+        others: dict from seed to the content of the file of the model that was retrained with this seed.
         checkpoint: number of the checkpoint, 0 to 3.
-        view: the evaluation view of the checkpoint.
-        models: kind of model to (the model, the columns of its rows). The kinds ``retrained_same_epoch`` and
-            ``monolithic`` are skipped, because they serve only for comparison themselves.
+        view: the evaluation data of the checkpoint: users, inputs, candidate items and relevant items.
+        models: dict from the kind of model (such as ``unlearned``) to a pair: the model, and the columns that
+            its result rows share. The kinds ``retrained_same_epoch`` and ``monolithic`` are left out, because they are
+            themselves only for comparison.
 
     Returns:
-        Rows of the result table, whose column ``reference`` names the other seed's file; and a dict from these names to
-        the seeds.
+        Rows of the result table, whose column ``reference`` has the file name and SHA-256 of the model with the other
+        seed; and a dict from the values of this column to the seeds.
     """
     rows: list[Row] = []
     seeds: dict[str, int] = {}
@@ -108,13 +119,17 @@ def distances_from_others(
 def distances(
     settings: EvalSettings, view: Views, models: Mapping[str, tuple[Asked, Row]], reference: Reference
 ) -> list[Row]:
-    """Return result rows with the distances of models from a reference.
+    """Measure the distances of models from one other model, between their scores and between their recommended lists.
 
     Args:
         settings: metrics and list lengths.
-        view: the evaluation view.
-        models: kind of model to (the model, the columns of its rows).
+        view: the evaluation data: users, inputs, candidate items and relevant items.
+        models: dict from the kind of model (such as ``unlearned``) to a pair: the model, and the columns that
+            its result rows share.
         reference: the model from which distances are measured.
+
+    Returns:
+        Rows of the result table.
     """
     probe, rows = get_probe("distance")(), list[Row]()
     for kind, (asked, columns) in models.items():

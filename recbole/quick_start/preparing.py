@@ -16,10 +16,10 @@ already exists there."""
 
 
 def main(argv: list[str] | None = None, program: str | None = None) -> int:
-    """Prepare the data set that the first argument names, and return the exit status.
+    """Run the ``prepare.py`` of the data set that the first argument names, and return the exit status.
 
     Args:
-        argv: the command-line arguments; None for those of the process. All but the first go to ``prepare.py``.
+        argv: the command-line arguments; None for those of the process. All but the first are passed to ``prepare.py``.
         program: the program's name in messages; None for argparse's default.
     """
     arguments, names = sys.argv[1:] if argv is None else argv, prepared_datasets()
@@ -36,10 +36,12 @@ def main(argv: list[str] | None = None, program: str | None = None) -> int:
 
 
 def placed(name: str) -> Path:
-    """Return the path ``dataset/<name>/prepare.py`` below the working directory; copy the file there if missing.
+    """Return the path ``dataset/<name>/prepare.py`` in the working directory.
+
+    If the file is missing, first copy it from the installed package, with the README and YAML files of the data set.
 
     Raises:
-        UserError: the installed package does not contain the file.
+        UserError: the file has to be copied, but the installed package does not contain it.
         OSError: the copy cannot be written.
     """
     folder, packaged = Path("dataset", name), packaged_folder("dataset") / name

@@ -1,4 +1,4 @@
-"""Presets: named sets of hyper-parameters that replace the defaults."""
+"""Presets: named, packaged sets of hyper-parameters that replace the defaults of unlearning algorithms."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from recbole.config.layers import PROPERTIES, packaged
 from recbole.utils import UserError, suggest
 
 ANY_MODEL = "*"
-"""In a preset's file, the key in place of a model's name if an algorithm has the same values on every model."""
+"""The key in a preset's file for values that an algorithm has on every model; other keys are names of models."""
 
 
 def preset_names() -> list[str]:
@@ -15,14 +15,19 @@ def preset_names() -> list[str]:
 
 
 def pairs_of(preset: str) -> str:
-    """Return a text for messages that lists the pairs "algorithm on model" for which a preset has values."""
+    """Return the pairs of algorithm and model for which a preset has values, as text such as ``scif on BPR``."""
     values = packaged(f"preset/{preset}.yaml").values
     pairs = [(algorithm, model) for algorithm, models in values.items() for model in models]
     return ", ".join(f"{algorithm} on {'any model' if model == ANY_MODEL else model}" for algorithm, model in pairs)
 
 
 def preset_values(preset: str, algorithm: str, model: str) -> dict[str, Any]:
-    """Return a preset's hyper-parameters for an algorithm on a model, name to value.
+    """Return a preset's hyper-parameters for an algorithm on a model, as a dict from name to value.
+
+    Args:
+        preset: the name of the preset.
+        algorithm: the name of the unlearning algorithm.
+        model: the class name of the model.
 
     Raises:
         UserError: there is no such preset, or it has no values for the algorithm on the model.

@@ -1,4 +1,10 @@
-"""Evaluation of an unlearning run: base, rebuilt, unlearned and retrained models at the four checkpoints."""
+"""Evaluation of an unlearning run: base, rebuilt, unlearned and retrained models at the four checkpoints.
+
+A checkpoint (number 0 to 3) is the point after about a quarter, half, three quarters and all of the deletion requests.
+At each checkpoint all models are evaluated on the same data, called the view: users, inputs, candidate items and
+relevant items. ``rebuilt`` is the base model with unchanged parameters, in which everything derived from the data, such
+as a graph, was computed again without the forgotten interactions.
+"""
 
 import logging
 import time
@@ -32,18 +38,21 @@ _VERDICT_K = 10
 class Answers:
     """The evaluation results of the models of all checkpoints.
 
-    The column ``reference`` of result rows names the model from which a distance was measured. The last three
-    attributes say which kind of model such a name refers to.
+    The column ``reference`` of result rows has the file name and SHA-256 of the model from which a distance was
+    measured. The last three attributes say which kind of model these files contain.
 
     Attributes:
         rows: rows of the result table.
-        more: further rows that only the verdict (the summary at the end of the log) needs.
-        timing: the keys ``rebuilt_seconds`` and ``rebuilt_cpu_seconds``, each with one number per checkpoint: the time
-            to rebuild the base model's data-derived parts (such as a graph). Empty if nothing is rebuilt.
-        seeds: dict from the name of a model retrained with another seed to the seed.
-        same_epoch: dict from the name of a retrained model at the base's selected epoch to the checkpoint number; only
-            for checkpoints where the retrained model's own selected epoch differs.
-        monolithic: in runs of ensembles, the names of single models that were retrained on all retained rows.
+        more: further rows for the verdict, which is a summary of the run at the end of the log.
+        timing: the keys ``rebuilt_seconds`` and ``rebuilt_cpu_seconds``, each with one number per checkpoint: the wall
+            and CPU seconds for rebuilding the base model without the forgotten interactions. Empty if nothing is
+            rebuilt.
+        seeds: dict from the value of ``reference`` to the seed, for models that were retrained with other seeds.
+        same_epoch: dict from the value of ``reference`` to the checkpoint number, for the weights that a retrained
+            model had in the epoch that validation selected for the base model. Checkpoints are missing for which
+            validation selected the same epoch for both models.
+        monolithic: values of ``reference``, in runs with an ensemble: the single models without shards that were
+            retrained on all retained interactions.
     """
 
     rows: list[Row]
@@ -56,14 +65,15 @@ class Answers:
 
 @dataclass
 class Latest:
-    """The evaluation view and the unlearned model of the previous checkpoint.
+    """A cache of the view (evaluation data) and the unlearned model of the latest checkpoint.
 
-    They are reused if the next checkpoint has the same number of requests.
+    They are used again if the next checkpoint comes after the same number of requests, as with very few requests.
+    All attributes are None before the first checkpoint.
 
     Attributes:
-        views: the evaluation view, that is, the users, inputs, candidates and relevant items to evaluate.
-        count: the number of requests that are forgotten in this view.
-        content: the content of the unlearned model's checkpoint file.
+        views: the view.
+        count: the number of requests before the checkpoint.
+        content: the content of the unlearned model's file.
         asked: the unlearned model, with the scores and rankings computed so far.
     """
 
@@ -73,16 +83,26 @@ class Latest:
     asked: Asked | None = None
 
     def view(self, setup: Setup, state: State) -> Views:
-        """Return the evaluation view of a state; the previous one if the number of requests is the same."""
+        """Return the evaluation data of a checkpoint: from the cache, if the number of requests is the same.
+
+        Args:
+            setup: the run's data and scenario.
+            state: which interactions and how many requests are forgotten at the checkpoint.
+        """
         count = None if state.done is None else state.done.count
         if self.views is None or count is None or count != self.count:
             self.views, self.count, self.content, self.asked = setup.view(state), count, None, None
         return replace(self.views, checkpoint=state.checkpoint)
 
     def unlearned(self, setup: Setup, state: State, stored: Stored) -> Asked:
-        """Return the unlearned model of a state; if all its parameters equal the previous one's, return that.
+        """Return the unlearned model of a checkpoint: from the cache, if all parameters are the same.
 
-        Parameters may differ after the same requests, because some algorithms release a copy with noise.
+        They may differ after the same requests, because some algorithms save a copy of the model with noise.
+
+        Args:
+            setup: the run's settings and data.
+            state: which interactions the model has forgotten.
+            stored: the content of the model's file.
         """
         if self.asked is None or self.content is None or not _same_values(self.content, stored.content):
             self.content, self.asked = stored.content, Asked(load(setup, state, stored))
@@ -90,22 +110,25 @@ class Latest:
 
 
 def _same_values(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether two checkpoint contents have bit-identical parameters and no ``other_parameter``."""
+    """Return whether two models have equal parameters and buffers, and no other stored parts (``other_parameter``).
+
+    Args:
+        one, other: the contents of their checkpoint files.
+    """
     ours, theirs = one["state_dict"], other["state_dict"]
     fitted = one.get("other_parameter") or other.get("other_parameter")
     return not fitted and ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def ask_all(work: Work, base: AbstractRecommender) -> Answers:
-    """Evaluate the base, rebuilt, unlearned and (if they exist) retrained models at every checkpoint.
+    """Evaluate the base, rebuilt, unlearned and retrained models at every checkpoint. Retrained models may be missing.
 
-    Scores and rankings that do not depend on the checkpoint are computed once: the scenario's evaluation of the base
-    model and of its own references, and the lists of users who have submitted no request. If two checkpoints have the
-    same number of requests, the second reuses the results of the first.
+    Results that do not depend on the checkpoint are computed once: the scenario's own evaluation of the base model and
+    of its additional models, and the recommended lists of users without a request.
 
     Args:
         work: the run's models and settings.
-        base: the base model.
+        base: the base model, loaded.
     """
     setup, scenario, before = work.setup, work.setup.scenario, Asked(base)
     of_base = setup.about(work.base.identity, version=work.base.version)
@@ -151,10 +174,11 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
 
 
 def _is_rebuilt(base: AbstractRecommender) -> bool:
-    """Return whether rebuilding data-derived parts without the forgotten rows changes the base model's scores.
+    """Return whether a run also evaluates the rebuilt base model.
 
-    If so, the rebuilt base model is evaluated as a model of its own. Untrained models and models with a closed-form fit
-    are excluded: rebuilding them is the same as retraining.
+    Rebuilding means to compute again what the model derives from the data, such as a graph, without the forgotten
+    interactions; the parameters stay the same. The answer is True if this changes the model's scores. For models
+    without gradient training and models fitted in closed form it is False, because rebuilding equals retraining.
     """
     if not base.trainable or base.learned() is not None:
         return False
@@ -164,9 +188,16 @@ def _is_rebuilt(base: AbstractRecommender) -> bool:
 
 
 def _rebuilt(work: Work, checkpoint: int, timing: dict[str, list[float]]) -> Asked:
-    """Return the base model after rebuilding its data-derived parts without the rows forgotten by a checkpoint.
+    """Load the base model, and rebuild its data-derived parts without the interactions forgotten by a checkpoint.
 
-    The wall-clock and CPU seconds of the rebuild are appended to ``timing``.
+    Args:
+        work: the run's models and settings.
+        checkpoint: 0 to 3.
+        timing: receives the wall and CPU seconds of the rebuilding, appended to the lists ``rebuilt_seconds`` and
+            ``rebuilt_cpu_seconds``.
+
+    Returns:
+        The rebuilt model, with an empty cache for its scores.
     """
     setup, state = work.setup, work.state(checkpoint)
     model, device = load(setup, setup.base(), work.base), setup.config["device"]
@@ -178,11 +209,18 @@ def _rebuilt(work: Work, checkpoint: int, timing: dict[str, list[float]]) -> Ask
 
 
 def _models(work: Work, checkpoint: int, latest: Latest) -> dict[str, tuple[Asked, Row]]:
-    """Return the unlearned model of a checkpoint and the retrained models that exist.
+    """Load the unlearned model of a checkpoint and the models to compare it with.
+
+    Args:
+        work: the run's models and settings.
+        checkpoint: 0 to 3.
+        latest: the cache for the unlearned model.
 
     Returns:
-        Kind of model (``unlearned``, ``retrained``, ``retrained_same_epoch``, ``monolithic``) to (the model, the
-        columns of its result rows).
+        A dict from the kind of model to a pair: the model, and the columns that its result rows share. ``unlearned`` is
+        always there; if they exist also ``retrained``, ``retrained_same_epoch`` (the retrained model's weights in the
+        epoch that validation selected for the base model) and ``monolithic`` (a retrained single model, in runs with an
+        ensemble).
     """
     setup, state = work.setup, work.state(checkpoint)
     stored = Stored.read(state.file)
@@ -211,10 +249,17 @@ def _one_epoch(work: Work, checkpoint: int) -> bool:
 
 
 def _same_epoch(work: Work, checkpoint: int, models: dict[str, tuple[Asked, Row]]) -> Reference | None:
-    """Return a checkpoint's retrained model at the base's selected epoch, as a reference for distances.
+    """Return the retrained model, with its weights in the epoch selected for the base model, to measure distances from.
+
+    Args:
+        work: the run's models and settings.
+        checkpoint: 0 to 3.
+        models: dict from the kind of model to a pair: the model, and the columns of its result rows, from
+            :func:`_models`.
 
     Returns:
-        None if its weights were not saved, or if it is the retrained model itself.
+        None if these weights were not saved; and if validation selected this epoch for the retrained model too, because
+        the distances are then those from the retrained model itself.
     """
     if checkpoint not in work.same_epoch:
         return None
@@ -229,13 +274,14 @@ def _same_epoch(work: Work, checkpoint: int, models: dict[str, tuple[Asked, Row]
 
 
 def _evaluate(work: Work, checkpoint: int, view: Views, models: dict[str, tuple[Asked, Row]]) -> list[Row]:
-    """Evaluate the models of a checkpoint and return the result rows, in the order of ``models``.
+    """Evaluate the models of a checkpoint, and return the rows of the result table in the order of ``models``.
 
     Args:
         work: the run's models and settings.
         checkpoint: 0 to 3.
-        view: the evaluation view of the checkpoint.
-        models: kind of model to (the model, the columns of its rows).
+        view: the evaluation data of the checkpoint.
+        models: dict from the kind of model to a pair: the model, and the columns that its result rows share. If there
+            is a ``retrained`` model, the rows of the others contain their distances from it and differences of metrics.
     """
     scenario, reference = work.setup.scenario, None
     if "retrained" in models:
@@ -252,18 +298,23 @@ def _evaluate(work: Work, checkpoint: int, view: Views, models: dict[str, tuple[
         own = []
         if kind != "base" or compare is not None:
             own = scenario.ask(model, beside, compare, **said, checkpoint=checkpoint)
-        if kind == "base":  # all but the differences is the same at every checkpoint, and known from `scenario.ask`
+        if kind == "base":  # only the differences depend on the checkpoint; `ask_all` has evaluated the rest once
             own = [row for row in own if row["minus"] is not None]
         rows[kind] = evaluate(model, view, *scenario.questions(), compare, **said) + own
     return [row for kind in models for row in rows[kind]]
 
 
 def _ndcg_rows(work: Work, view: Views, models: dict[str, tuple[Asked, Row]]) -> list[Row]:
-    """Return rows with NDCG@10 of the base and the unlearned model, which the verdict needs.
+    """Evaluate NDCG@10 of the base and the unlearned model, from which the verdict judges whether utility was lost.
+
+    Args:
+        work: the run's models and settings.
+        view: the evaluation data of the last checkpoint.
+        models: dict from the kind of model to a pair: the model, and the columns of its result rows.
 
     Returns:
-        An empty list if NDCG@10 is among the run's metrics, in runs about spam (whose verdict uses rows of genuine
-        users), and with ``sensitive_eval_only``.
+        Rows of the result table. The list is empty if the run computes NDCG@10 anyway, in runs about spam (whose
+        verdict uses other rows, of genuine users), and with the setting ``sensitive_eval_only``.
     """
     config = work.setup.config
     asked = "ndcg" in map(str.lower, config["metrics"]) and _VERDICT_K in config["topk"]

@@ -1,4 +1,7 @@
-"""Records of runs as JSON: the .json file next to each checkpoint, and the file of ``--result_file``."""
+"""Records of runs: JSON files with the command line, settings, data, timing and results of a model.
+
+A record is stored next to each checkpoint file (``X.json`` next to ``X.pth``) and in the file of ``--result_file``.
+"""
 
 import platform
 from pathlib import Path
@@ -32,13 +35,13 @@ def describe(
 
     Args:
         setup: settings, data and requests of the run.
-        state: the model's kind, checkpoint number and forgotten rows.
-        identity: the settings that determine the model, with their digest; None if unknown.
+        state: the model's kind (such as ``base``), its checkpoint number and which interactions it has forgotten.
+        identity: the settings, data and forgotten interactions that determine the model's parameters; None if unknown.
         arguments: the command line, without credentials.
-        timing: seconds by phase.
-        rows: rows of the result table; None if there are none yet.
-        requests: dict from an outcome to the number of requests with it. None stores only the total number of requests
-            and how many were processed.
+        timing: dict from the name of a phase, such as ``load_seconds``, to seconds; may contain further values.
+        rows: rows of the result table; None if the model has not been evaluated yet.
+        requests: dict from an outcome, such as ``applied``, to the number of deletion requests that ended with it. None
+            stores only how many requests there are and how many were processed.
     """
     dataset = setup.dataset
     total = 0 if setup.requests is None else len(setup.requests)
@@ -80,27 +83,39 @@ def describe(
 
 
 def write_beside(path: Path, record: dict[str, Any]) -> None:
-    """Write a checkpoint's record next to it, as ``X.json`` for ``X.pth``, and add the SHA-256 of ``X.pth``."""
+    """Write the record of a model next to its checkpoint file, and add the SHA-256 of this file to the record.
+
+    Args:
+        path: the checkpoint file, ``X.pth``; the record becomes ``X.json``.
+        record: the record, from :func:`describe`.
+    """
     path = Path(path)
     write_json(path.with_suffix(".json"), record | {SHA256: sha256_of_checkpoint(path)})
 
 
 def read_beside(path: Path) -> dict[str, Any] | None:
-    """Return the record next to a checkpoint, or None if the file does not exist.
+    """Return the record next to a checkpoint file, or None if there is no record.
+
+    Args:
+        path: the checkpoint file, ``X.pth``; the record is ``X.json``.
 
     Raises:
-        UserError: the file cannot be read, or does not contain a JSON object.
+        UserError: the record cannot be read, or is not a JSON object.
     """
     beside = Path(path).with_suffix(".json")
     return read_json(beside, dict) if beside.exists() else None
 
 
 def check_result_file(path: str | Path, config: Config) -> None:
-    """Check before the run that its record can be written to ``path``.
+    """Check, before a run starts, that its record can be written to the file that ``--result_file`` names.
+
+    Args:
+        path: the file.
+        config: the settings, of which ``checkpoint_dir`` is read.
 
     Raises:
-        UserError: the path cannot be written, is a file that is not a record, or is reserved for the record next to a
-            checkpoint.
+        UserError: the file cannot be written, exists and is not a record, or has a name that is reserved for the
+            record next to a checkpoint file.
     """
     path = Path(path)
     saved = Path(config["checkpoint_dir"]).resolve()
@@ -111,5 +126,5 @@ def check_result_file(path: str | Path, config: Config) -> None:
 
 
 def reference_name(path: str | Path) -> str:
-    """Return the file name and SHA-256 of a model, as the column ``reference`` of result rows shows them."""
+    """Return ``<file name> sha256:<digest>`` of a model's file, for the column ``reference`` of the result table."""
     return f"{Path(path).name} sha256:{sha256_of_file(path)}"

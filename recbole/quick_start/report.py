@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
-    """Print a comparison of result files; return the exit status.
+    """Run the program: print a table that compares the result files of unlearning runs; return the exit status.
 
     Args:
         argv: the command-line arguments; None for those of the process.
@@ -83,7 +83,13 @@ def _parser(prog: str) -> OneLineParser:
 
 
 def _print(found: Comparison, seeds: OverSeeds | None, beside: Path | None) -> None:
-    """Print the comparison and the results over seeds; ``beside`` is the file with the latter, if it was written."""
+    """Print the table that compares the runs, and the means over seeds.
+
+    Args:
+        found: the comparison of the runs.
+        seeds: the means over runs that differ only in the seed; None if there are no such runs.
+        beside: the .csv file to which the means were written; None if they were not.
+    """
     from recbole.report.intervals import as_told
     from recbole.report.lines import COUNTS, IDENTITY, VIEWED
     from recbole.report.seeds_told import LEGEND, tables

@@ -1,4 +1,7 @@
-"""``erase-bench scan``: checks whether an ensemble's checkpoint still depends on forgotten rows."""
+"""The program ``erase-bench scan``: checks whether a saved ensemble still depends on forgotten interactions.
+
+An ensemble consists of one model per shard (part) of the training data, so that exact unlearning retrains only some.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +26,21 @@ _ONE_MODEL = """is not an ensemble and was not checked: it is a single model tha
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "erase-bench scan") -> int:
-    """Scan a checkpoint and print the findings.
+    """Run the program: check a checkpoint file and print which parts of the ensemble depend on forgotten interactions.
 
     Args:
         argv: the command-line arguments; None for those of the process.
         prog: the program's name in messages.
 
     Returns:
-        The exit status: 0 if nothing depends on a forgotten row, 3 if something does or the checkpoint cannot be
-        checked, 2 after a user error.
+        The exit status: 0 if nothing depends on a forgotten interaction; 3 if something does, or if the file contains
+        a single model, which cannot be checked; 2 after a user error.
     """
     return ended(prog, lambda: _scan(_parser(prog).parse_args(argv)), "nothing was changed")
 
 
 def _scan(args: argparse.Namespace) -> int:
-    """Scan, write the result file if requested, and return the exit status."""
+    """Check the ensemble, write the result file if ``--result_file`` is given, and return the exit status."""
     if args.result_file:
         check_replaceable(args.result_file, r'\{\s*"checkpoint": "', "result of a scan")
     found = _scanned(Path(args.checkpoint), args.data_path, not args.quick)
@@ -125,5 +128,8 @@ def _name(of: str) -> str:
 
 
 def _stem(path: Path) -> str:
-    """Return the common beginning of the names of a run's intermediate files: the stem before ``_unlearn_epoch_``."""
+    """Return the beginning of the names of the files that the run of a checkpoint file uses while it is unfinished.
+
+    This is the file's name without extension, up to ``_unlearn_epoch_`` if the name contains that.
+    """
     return path.stem.partition("_unlearn_epoch_")[0]

@@ -1,4 +1,4 @@
-"""The start of every run: settings, model class, data and deletion requests."""
+"""The start of every run: reads the data and the deletion requests, and says which models the run has."""
 
 import logging
 import shlex
@@ -33,19 +33,23 @@ OF_TRAINING = (
     *("epochs", "train_batch_size", "learning_rate", "weight_decay", "stopping_step", "valid_metric", "eval_step"),
     *("learner", "adagrad_accumulator", "clip_grad_norm", "enable_amp", "enable_scaler"),
 )
-"""Settings that only training reads. Runs without training do not warn that these settings have no effect."""
+"""Settings that only training reads. Runs that train no model do not warn that these settings have no effect."""
 
 
 @dataclass(frozen=True)
 class Setup(Run):
-    """A run's settings, data and deletion requests; its methods return the states of the run's models.
+    """A run's settings, data and deletion requests.
 
-    A state (:class:`State`) says which rows a model was trained on and has forgotten, and where its file is.
+    Its methods :meth:`base`, :meth:`retrained` and :meth:`unlearned` return a :class:`State` for each model of a run:
+    on which interactions it is trained, which ones it has forgotten, and in which file it is stored.
+
+    An unlearning run saves a model at four checkpoints, numbered 0 to 3: after about a quarter, a half, three quarters
+    and all of the deletion requests.
 
     Attributes:
-        dataset: the complete data, including rows that the scenario injects (spam), with no row forgotten.
-        scenario: the scenario, which has read its own files.
-        requests: the deletion requests in their order; None in a run that forgets nothing.
+        dataset: the complete data, including injected spam, with no interaction forgotten.
+        scenario: what the requests ask to forget (sensitive items, spam, a user attribute), with the files about it.
+        requests: the deletion requests in the order in which they are processed; None in a run that forgets nothing.
     """
 
     dataset: Dataset
@@ -57,7 +61,7 @@ class Setup(Run):
         """The deletion requests.
 
         Raises:
-            ValueError: the run has none.
+            ValueError: the run forgets nothing, so no requests were read.
         """
         if self.requests is None:
             raise ValueError("this run has read no deletion requests")
@@ -65,29 +69,35 @@ class Setup(Run):
 
     @property
     def sizes(self) -> list[int]:
-        """The number of processed requests at each of the four checkpoints, ascending."""
+        """The numbers of requests after which the four checkpoints are saved, ascending."""
         return checkpoint_sizes(len(self.asked))
 
     def base(self) -> State:
-        """Return the state of the base model, which has forgotten nothing."""
+        """Return the state (forgotten interactions, file) of the base model: trained on all data, nothing forgotten."""
         return self._state("base", None, self.scenario.names.base())
 
     def retrained(self, checkpoint: int) -> State:
-        """Return the state of the model that is retrained without the rows that are forgotten by a checkpoint."""
+        """Return the state (forgotten interactions, file) of the retrained model of a checkpoint (0 to 3).
+
+        It is trained without the interactions that the requests before this checkpoint forget.
+        """
         return self._state("retrained", checkpoint, self.scenario.names.retrained(checkpoint))
 
     def retrained_same_epoch(self, checkpoint: int) -> State:
-        """Return the state of the retrained model of a checkpoint, with its weights at the base's selected epoch."""
+        """Return the state (forgotten interactions, file) of the retrained model of a checkpoint, in another epoch.
+
+        The file contains the weights that this model had in the epoch that validation selected for the base model.
+        """
         name = self.scenario.names.retrained_same_epoch(checkpoint)
         return self._state("retrained_same_epoch", checkpoint, name)
 
     def unlearned(self, algorithm: str, checkpoint: int, folder: Path | None = None) -> State:
-        """Return the state of the unlearned model at a checkpoint.
+        """Return the state (forgotten interactions, file) of the unlearned model at a checkpoint.
 
         Args:
             algorithm: the name of the unlearning algorithm.
             checkpoint: 0 to 3.
-            folder: the folder of the file; None for that of base models.
+            folder: the folder of the model's file; None for the folder of base models.
         """
         last, batch_size = self.sizes[checkpoint] - 1, self.config["unlearning_batchsize"]
         name = self.scenario.names.unlearned(algorithm, last, checkpoint, batch_size)
@@ -97,9 +107,12 @@ class Setup(Run):
         """Return the columns that all result rows of a model share: data set, model class, seed, scenario, settings.
 
         Args:
-            identity: the settings that determine the model; None if unknown.
-            places: the folders of the model, whose names contain non-default hyper-parameters; None for defaults.
-            version: the results version of the file from which the model was read; None if it was not read from one.
+            identity: the settings, data and forgotten interactions that determine the model's parameters; None if
+                unknown. The column ``settings`` gets the first digits of their digest.
+            places: the folders of the model's files; a subfolder for non-default hyper-parameters appears in the column
+                ``settings``. None for a base or retrained model, which has no such subfolder.
+            version: ``RESULTS_VERSION`` of the program that wrote the model's file; if it is another than now, it
+                appears in the column ``settings``. None if the model was not read from a file.
         """
         config = self.config
         parts = [places.settings if places else "", identity.shown if identity else "unknown"]
@@ -114,12 +127,13 @@ class Setup(Run):
         }
 
     def resume_key(self, identity: Identity, also: int | None = None) -> str:
-        """Return the key of a run's snapshots; an interrupted run resumes only from a snapshot with the same key.
+        """Return a key that is stored in the snapshots of a run, from which the run resumes after an interruption.
 
-        The key is a digest of the model's digest, the program's version, the number of processes and the metrics.
+        A run resumes only from a snapshot with its own key. The key is a digest of everything that the snapshot depends
+        on: the model, the program's version, the number of processes, the metrics and list lengths, and ``also``.
 
         Args:
-            identity: the settings that determine the model.
+            identity: the settings, data and forgotten interactions that determine the model's parameters.
             also: the epoch whose weights training saves in addition to the best ones; None for no such epoch.
         """
         config = self.config
@@ -129,19 +143,20 @@ class Setup(Run):
         )
 
     def twin(self, base: Identity | None, version: int | None, stored: Stored) -> bool | str:
-        """Return whether a retrained model is a twin of the base: it differs only in the rows it has forgotten.
+        """Check that a retrained model was trained exactly like the base model, except for the forgotten interactions.
 
         Args:
-            base: the settings that determine the base model; None if unknown.
-            version: the version of the base's results.
-            stored: the retrained model.
+            base: the settings, data and forgotten interactions that determine the base model; None if unknown.
+            version: ``RESULTS_VERSION`` of the program that wrote the base model.
+            stored: the content of the retrained model's file.
 
         Returns:
-            True, False, or ``unknown`` if one of the files does not contain its settings.
+            True if it was; False if not, and the setting ``allow_other_reference`` allows this; ``"unknown"`` if one of
+            the two files does not contain the settings.
 
         Raises:
-            UserError: the model is not a twin, or its results have another version, and ``allow_other_reference`` is
-                not set.
+            UserError: it was not (other settings or another ``RESULTS_VERSION``), and ``allow_other_reference`` is not
+                set.
         """
         if base is None or stored.identity is None:
             return "unknown"
@@ -165,7 +180,10 @@ class Setup(Run):
         return State(kind, self.dataset, forgotten, done, checkpoint, path, self.scenario.n_planted)
 
     def view(self, state: State) -> Views:
-        """Return the evaluation view of a state: the test rows and inputs, given the rows it has forgotten."""
+        """Return the view of a state: the data on which models with these forgotten interactions are evaluated.
+
+        A view consists of users, their inputs, the candidate items and the relevant items.
+        """
         return self.scenario.view(state.forgotten, state.checkpoint)
 
 
@@ -175,7 +193,8 @@ def first_line(program: str, arguments: Sequence[str], identity: Identity | None
     Args:
         program: the name of the program.
         arguments: the command line, without credentials.
-        identity: the settings that determine the model; None if unknown.
+        identity: the settings, data and forgotten interactions that determine the model's parameters, of which the
+            line gives the SHA-256; None if unknown.
     """
     made = "unknown" if identity is None else identity.digest
     version = f"erase-bench {recbole.__version__}, results {recbole.RESULTS_VERSION}"
@@ -183,7 +202,7 @@ def first_line(program: str, arguments: Sequence[str], identity: Identity | None
 
 
 def _check_columns(config: Config) -> None:
-    """Raise a UserError if the user names a column of users, items or times that ``load_col`` leaves out."""
+    """Raise a UserError if the user set the name of the user, item or time column, but ``load_col`` leaves it out."""
     columns = (config["load_col"] or {}).get("inter")
     if not columns or config["MODEL_TYPE"] is ModelType.NEXT_BASKET:
         return
@@ -196,11 +215,11 @@ def _check_columns(config: Config) -> None:
 
 
 def begin(config: Config, scenario: Scenario, forgetting: bool) -> Setup:
-    """Read the data and the deletion requests of a run.
+    """Read the data and the deletion requests of a run, and log a summary of them.
 
     Args:
-        config: the settings; bound to the model class.
-        scenario: the scenario that the settings select.
+        config: the settings. Those that follow from the model's class are set here.
+        scenario: what the requests ask to forget, as the settings select it.
         forgetting: whether to read the deletion requests.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The training program: trains a base model, or retrains it without the forgotten rows, and evaluates it."""
+"""The training program: trains a base model, or retrains it without the forgotten interactions, and evaluates it."""
 
 import contextlib
 import logging
@@ -48,19 +48,18 @@ def run_recbole(
     result_file: str | None = None,
     reference_checkpoint: str | None = None,
 ) -> dict[str, Any]:
-    """Train a model (or load it, with ``eval_only``), evaluate it, and write checkpoint, record and log.
+    """Train a model (or load it, with the setting ``eval_only``), evaluate it, and write its file, record and log.
 
-    With ``retrain_checkpoint_idx_to_match`` the model is trained without the rows that are forgotten by that
-    checkpoint.
+    The record is a JSON file with settings, timing and results. With ``retrain_checkpoint_idx_to_match`` (0 to 3), the
+    model is trained without the interactions that an unlearning run has forgotten when it saves this checkpoint.
 
     Args:
-        config: the settings.
         arguments: the command line, without credentials, for the record.
         result_file: a path to which the record is also written, or None.
-        reference_checkpoint: a retrained checkpoint from which to measure distances, or None.
+        reference_checkpoint: the file of a retrained model from which to measure distances, or None.
 
     Returns:
-        The record of the model: a dict, described in :func:`~recbole.quick_start.record.describe`.
+        The record as a dict, see :func:`~recbole.quick_start.record.describe`.
 
     Raises:
         UserError: a setting is invalid, a file cannot be read or written, or training diverged.
@@ -99,7 +98,10 @@ def _run(
     reference_checkpoint: str | None,
     clock: Clock,
 ) -> dict[str, Any]:
-    """Train the model, or load ``stored`` if that is not None; evaluate it, write the files, return the record."""
+    """Train the model that ``state`` describes, or load it from ``stored`` if given; evaluate it, and write the files.
+
+    ``stem`` names the folder of TensorBoard's files. Returns the record, as :func:`run_recbole` does.
+    """
     scenario, done, timing = setup.scenario, None, {}
     reference = _reference(setup, state, stored, reference_checkpoint)
     if stored is not None:
@@ -131,18 +133,18 @@ def _run(
 
 
 def _given(config: Config, scenario: Scenario, index: int | None) -> Stored | None:
-    """Read the checkpoint to evaluate, and adopt the settings with which it was trained.
+    """With ``eval_only``, read the file of the model to evaluate, and adopt the settings with which it was trained.
 
     Args:
-        config: the settings; changed to those of the checkpoint.
-        scenario: the scenario, which names the files.
-        index: the checkpoint number of a retrained model; None for the base model.
+        config: the settings; changed in place to those in the file.
+        scenario: determines the names of files.
+        index: the checkpoint number (0 to 3) if the model is a retrained one; None for the base model.
 
     Returns:
-        The checkpoint; None without ``eval_only``.
+        The content of the file; None without ``eval_only``.
 
     Raises:
-        UserError: a checkpoint is named without ``eval_only``, cannot be read, or conflicts with the command line.
+        UserError: a file is named without ``eval_only``, cannot be read, or conflicts with the command line.
     """
     if not config["eval_only"]:
         for key in ("hf_model_path", "checkpoint"):
@@ -163,10 +165,10 @@ def _given(config: Config, scenario: Scenario, index: int | None) -> Stored | No
 
 
 def _check_files(setup: Setup, state: State, identity: Identity) -> None:
-    """Raise a UserError, before any work, if the run would replace a model of other settings.
+    """Raise a UserError, before any work, if the run would replace a model that has other settings.
 
-    A retraining is also rejected if its settings differ from those of the existing base model, because the two could
-    not be compared.
+    A retraining is also rejected if its settings (``identity``) and the existing base model's settings differ in more
+    than the forgotten interactions, because the two models could not be compared.
     """
     config, scenario = setup.config, setup.scenario
     refuse_to_replace(state.file, state, identity, config["overwrite"])
@@ -183,11 +185,11 @@ def _check_files(setup: Setup, state: State, identity: Identity) -> None:
 
 
 def _same_epoch(setup: Setup, state: State, identity: Identity) -> tuple[State, int] | None:
-    """Return the epoch that validation selected for the base model, at which a retraining also saves its weights.
+    """Return the epoch that validation selected for the base model: a retraining also saves its weights of this epoch.
 
     Returns:
-        The state (with the file) of these weights, and the epoch. None when training a base model, and if there is no
-        trained base with the same settings and results version.
+        The state (with the file) of these weights, and the epoch. None if the run trains no retrained model, or there
+        is no base model with the same settings and results version.
     """
     base = setup.base().file
     if state.kind != "retrained" or state.checkpoint is None or not base.exists():
@@ -209,9 +211,9 @@ def _same_epoch(setup: Setup, state: State, identity: Identity) -> tuple[State, 
 def _told(
     setup: Setup, learned: Learned, also: tuple[State, int] | None, identity: Identity, arguments: list[str]
 ) -> dict[str, Any]:
-    """Return the entries ``coupled`` and ``selected_epochs`` for the record of a training.
+    """Return the entries ``coupled`` and ``selected_epochs`` for the JSON record of a training.
 
-    If the weights at the base's selected epoch were saved too, this also writes the record next to them.
+    ``also`` is the result of :func:`_same_epoch`. If weights were saved for it, this writes the record next to them.
     """
     told: dict[str, Any] = {"coupled": coupled(setup.config, learned.model)}
     if also is None or not learned.model.trainable:
@@ -230,8 +232,8 @@ class _Done:
 
     Attributes:
         learned: the trained model.
-        told: further entries for the record.
-        unfinished: the snapshot or intermediate files, to be removed when everything is written.
+        told: further entries for the JSON record.
+        unfinished: the files from which an interrupted training resumes; removed when everything is written.
     """
 
     learned: Learned
@@ -242,7 +244,7 @@ class _Done:
 def _train(
     setup: Setup, state: State, identity: Identity, arguments: list[str], board: "SummaryWriter | None"
 ) -> _Done:
-    """Train and save the model (a single one or an ensemble) of a state."""
+    """Train the model or ensemble that ``state`` describes, and save it to the state's file."""
     if setup.config["ensemble"]:
         return _Done(*train_ensemble(setup, state, board))
     also = _same_epoch(setup, state, identity)
@@ -273,13 +275,13 @@ def _board(folder: Path) -> "SummaryWriter":
 
 
 def _reference(setup: Setup, state: State, stored: Stored | None, path: str | None) -> tuple[Stored, bool | str] | None:
-    """Read the retrained checkpoint from which distances are measured, before any work.
+    """Read, before any work, the file ``path`` of the retrained model from which distances are measured.
 
     Returns:
-        The checkpoint, and whether it is a twin of this model (see :meth:`Setup.twin`); None if ``path`` is empty.
+        The file's content, and the result of :meth:`Setup.twin`; None if ``path`` is None or empty.
 
     Raises:
-        UserError: the file cannot be read, belongs to other data, or is not a twin.
+        UserError: the file cannot be read, belongs to other data, or :meth:`Setup.twin` rejects the model.
     """
     if not path:
         return None
@@ -295,10 +297,10 @@ def _compared(setup: Setup, state: State, other: Stored, twin: bool | str) -> Re
 
 
 def _valid_rows(best_valid: dict[str, float], state: State, about: Row) -> list[Row]:
-    """Return result rows with the metrics of the best validation during training.
+    """Return rows of the result table with the metrics of the best validation during training.
 
     Args:
-        best_valid: metric name, such as ``ndcg@10``, to value.
+        best_valid: dict from the name of a metric, such as ``ndcg@10``, to its value.
         state: the trained model's data and checkpoint number.
         about: values for further columns of the rows.
     """
@@ -316,15 +318,15 @@ def _valid_rows(best_valid: dict[str, float], state: State, about: Row) -> list[
 def _write(
     setup: Setup, state: State, path: Path, record: dict[str, Any], result_file: str | None, trained: bool
 ) -> None:
-    """Write the records of a model, and then log its results.
+    """Write the JSON record of a model, and then log the model's results.
 
     Args:
         setup: settings and data of the run.
         state: the model's kind and checkpoint number.
-        path: the checkpoint file.
+        path: the model's file, next to which the record is written if ``trained``.
         record: the record of the model.
         result_file: a path to which the record is also written, or None.
-        trained: whether this run has trained the model.
+        trained: whether this run has trained the model, instead of loading it.
     """
     config, scenario, index, rows = setup.config, setup.scenario, state.checkpoint, record["metrics"]
     if trained:
@@ -341,7 +343,7 @@ def _write(
 
 
 def _copy_as_best(path: Path, best: Path, record: dict[str, Any]) -> None:
-    """Copy the retrained model of the last checkpoint to a second name (``..._best.pth``), with its record."""
+    """Copy the retrained model of the last checkpoint, with its record, to a second name (``..._best.pth``)."""
     with atomic_write(best, "wb", best.with_suffix(".json")) as file, open(path, "rb") as source:
         while piece := source.read(2**24):
             file.write(piece)

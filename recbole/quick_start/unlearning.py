@@ -49,8 +49,8 @@ def unlearn_recbole(
 ) -> dict[str, Any]:
     """Process the requests of a forget set with an unlearning algorithm, save four checkpoints, and evaluate them.
 
-    At each checkpoint the unlearned model, the base model and (if it exists) the retrained model are evaluated on the
-    same rows.
+    The checkpoints (0 to 3) come after about a quarter, a half, three quarters and all of the requests. At each one the
+    unlearned model, the base model and (if it exists) the retrained model are evaluated on the same interactions.
 
     Args:
         config: the settings, with ``unlearning_algorithm``, ``unlearning_batchsize`` and the algorithm's
@@ -59,8 +59,8 @@ def unlearn_recbole(
         result_file: a path to which the record is also written, or None.
 
     Returns:
-        The record of the run: a dict, described in :func:`~recbole.quick_start.record.describe`, with the further keys
-        ``selected_epochs``, ``other_seeds``, ``same_epoch``, ``monolithic``, ``certificates`` and ``verdict``.
+        The record of the run (settings, timing, results): the dict of :func:`~recbole.quick_start.record.describe`, and
+        the keys ``selected_epochs``, ``other_seeds``, ``same_epoch``, ``monolithic``, ``certificates`` and ``verdict``.
 
     Raises:
         UserError: a setting is invalid, a file cannot be read or written, or the algorithm does not support the model
@@ -99,10 +99,10 @@ def unlearn_recbole(
 def _run(
     work: Work, base: AbstractRecommender, arguments: list[str], result_file: str | None, clock: Clock, waited: bool
 ) -> dict[str, Any]:
-    """Unlearn and evaluate; return the record.
+    """Unlearn and evaluate; return the record, as :func:`unlearn_recbole` does.
 
-    With ``eval_only`` the existing checkpoints are evaluated. The same happens if the run has waited (``waited``) for
-    another one that wrote them.
+    With ``eval_only``, existing unlearned models are only evaluated. The same happens if this run had to wait for
+    another one (``waited``) that has meanwhile written them.
     """
     setup, config, algorithm = work.setup, work.setup.config, work.algorithm
     if config["eval_only"] or (waited and work.is_complete()):
@@ -137,10 +137,10 @@ def _run(
 
 
 def _check_kind(scenario: Scenario, algorithm: type[UnlearningAlgorithm]) -> None:
-    """Check, before any data is read, that the algorithm supports the scenario's requests: about rows or an attribute.
+    """Check, before any data is read, that the algorithm can forget what is requested: interactions or an attribute.
 
     Raises:
-        UserError: it does not. For requests about an attribute, the message lists the algorithms that support them.
+        UserError: it cannot. If the requests name a user attribute, the message lists the algorithms that can.
     """
     if scenario.kind in algorithm.kinds:
         return
@@ -158,7 +158,7 @@ def places_of(
 ) -> tuple[Places, dict[str, Any]]:
     """Return the folders for the unlearned models, and all hyper-parameters of the algorithm, name to value.
 
-    Hyper-parameters that differ from the defaults (or from the preset) add a subfolder with their values.
+    With hyper-parameters that differ from the defaults, or with a preset, the folders are subfolders named after them.
     """
     defaults = {one.name: one.default for one in fields(algorithm.Hyper)}
     hyper = {name: default if config[name] is None else config[name] for name, default in defaults.items()}
@@ -169,7 +169,7 @@ def places_of(
 
 
 def _base(config: Config, scenario: Scenario) -> Stored:
-    """Read the base checkpoint, and adopt the settings with which it was trained."""
+    """Read the file of the base model, and adopt the settings with which the model was trained (changes ``config``)."""
     said = config["base_checkpoint"]
     if said and said.startswith("hf://"):
         path = fetch(said, config, "base_checkpoint")
@@ -184,12 +184,13 @@ def _base(config: Config, scenario: Scenario) -> Stored:
 
 @dataclass(frozen=True)
 class Unlearned:
-    """What processing the requests has produced.
+    """The result of processing all requests, besides the saved models.
 
     Attributes:
-        summary: counts and seconds of all requests; None if existing checkpoints are only evaluated.
-        records: dict from checkpoint number to the record of the unlearned model, which has no metrics yet.
-        unfinished: functions that remove the snapshot and intermediate files.
+        summary: counts and seconds of all requests; None if existing models are only evaluated.
+        records: dict from the checkpoint number (0 to 3) to the JSON record of the unlearned model, still without
+            metrics.
+        unfinished: functions that remove the files from which an interrupted run resumes.
     """
 
     summary: dict[str, Any] | None
@@ -197,7 +198,7 @@ class Unlearned:
     unfinished: Sequence[Callable[[], None]]
 
     def finish(self) -> None:
-        """Remove the snapshot and intermediate files, after everything else is written."""
+        """Remove the files from which an interrupted run resumes. Call this when everything else is written."""
         for remove in self.unfinished:
             remove()
 
@@ -247,7 +248,7 @@ def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
 
 
 def _record_before(checkpoint: Path, resume: ResumeFile) -> dict[str, Any]:
-    """Return the record that an interrupted run wrote next to a checkpoint.
+    """Return the JSON record that this run wrote next to a checkpoint's file before it was interrupted.
 
     Raises:
         UserError: the record no longer exists.
@@ -260,29 +261,32 @@ def _record_before(checkpoint: Path, resume: ResumeFile) -> dict[str, Any]:
 
 
 def _certificates(work: Work) -> dict[int, dict[str, Any]]:
-    """Return the unlearning certificates in the checkpoints' records, by checkpoint number; empty without any."""
+    """Return the certificates in the records of the unlearned models, as a dict from checkpoint number to certificate.
+
+    Only some algorithms (CEU, IDEA) certify their models. For the others the dict is empty.
+    """
     found = {at: _told_of(work, at, "certificate") for at in range(N_CHECKPOINTS)}
     return {at: certificate for at, certificate in found.items() if certificate is not None}
 
 
 def _told_of(work: Work, checkpoint: int, name: str) -> Any:
-    """Return the entry ``name`` in the record of a checkpoint; None if the record or the entry does not exist."""
+    """Return the entry ``name`` in the record of a checkpoint's unlearned model; None if record or entry is missing."""
     return (read_beside(work.state(checkpoint).file) or {}).get(name)
 
 
 def _requests_before(work: Work) -> dict[str, Any] | None:
-    """Return the counts of requests by outcome in the record of the last checkpoint, or None if there is none."""
+    """Return the number of requests with each outcome, from the record of the last checkpoint; None without one."""
     return cast("dict[str, Any] | None", _told_of(work, LAST, "requests"))
 
 
 def _references(setup: Setup, base: Stored, model: AbstractRecommender) -> dict[int, tuple[Stored, bool | str]]:
-    """Read the retrained models that exist.
+    """Read the files of the retrained models that exist, one for each checkpoint at most.
 
     Returns:
-        Checkpoint number to (checkpoint file, whether it is a twin of the base, see :meth:`Setup.twin`).
+        A dict from the checkpoint number to a pair: the file's content, and the result of :meth:`Setup.twin`.
 
     Raises:
-        UserError: a model belongs to other data, has forgotten other rows, or is not a twin.
+        UserError: a model belongs to other data, has forgotten other interactions, or :meth:`Setup.twin` rejects it.
     """
     found: dict[int, tuple[Stored, bool | str]] = {}
     for checkpoint in range(N_CHECKPOINTS) if setup.scenario.removes else ():
@@ -300,9 +304,10 @@ def _references(setup: Setup, base: Stored, model: AbstractRecommender) -> dict[
 def _same_epoch(
     setup: Setup, base: Stored, references: dict[int, tuple[Stored, bool | str]], model: AbstractRecommender
 ) -> dict[int, Stored]:
-    """Return the files with the retrained models' weights at the base's selected epoch, by checkpoint number.
+    """Read the files with the retrained models' weights in the epoch that validation selected for the base model.
 
-    Files that do not belong to these retrained models or to this base are left out, with a warning.
+    Returns a dict from checkpoint number to file content. A file of other retrained or base models is left out, with a
+    warning.
     """
     found: dict[int, Stored] = {}
     for checkpoint, (retrained, _) in references.items():
@@ -319,12 +324,12 @@ def _same_epoch(
 
 
 def _costs(work: Work, summary: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the costs of the requests for the record's timing.
+    """Return what the requests cost, for the entry ``timing`` of the record.
 
     Returns:
-        The entries of ``summary`` with seconds. If the record of the model retrained for the last checkpoint exists,
-        also ``retraining_seconds``, ``retraining_cpu_seconds`` and ``speedup_over_retraining``. Empty if ``summary`` is
-        None.
+        The entries of ``summary`` with seconds. If the record of the retrained model of the last checkpoint exists,
+        also ``retraining_seconds``, ``retraining_cpu_seconds`` and ``speedup_over_retraining`` (retraining's seconds
+        divided by the mean seconds of a request). Empty if ``summary`` is None.
     """
     if summary is None:
         return {}

@@ -1,4 +1,4 @@
-"""The inputs of an unlearning run: base model, algorithm, hyper-parameters, retrained models and output folders."""
+"""What an unlearning run works with: base model, algorithm, hyper-parameters, retrained models and output folders."""
 
 import logging
 from collections.abc import Mapping
@@ -23,19 +23,27 @@ logger = logging.getLogger("recbole")
 
 @dataclass(frozen=True)
 class Work:
-    """The inputs of an unlearning run. The keys of its dicts are checkpoint numbers, 0 to 3, unless stated otherwise.
+    """What an unlearning run works with.
+
+    The run saves a model at four checkpoints, numbered 0 to 3: after about a quarter, a half, three quarters and all of
+    the deletion requests. A retrained model of a checkpoint is trained without the interactions forgotten by then.
+    Files are given as :class:`Stored`, that is, with their path and content.
 
     Attributes:
         setup: settings, data and requests of the run.
         algorithm: the class of the unlearning algorithm.
-        places: the folders for checkpoints and logs, including the subfolder for the hyper-parameters.
-        hyper: dict from the name of a hyper-parameter to its value.
+        places: the folders for the run's files, including a subfolder for hyper-parameters other than the defaults.
+        hyper: dict from the name of each hyper-parameter of the algorithm to its value.
         base: the file of the base model.
-        references: dict to (file of the retrained model, whether it differs from the base only in the forgotten rows).
-        same_epoch: dict to the file with the retrained model's weights at the base's selected epoch.
-        others: nested dict, by checkpoint and then seed, to the file of the model retrained with that seed; empty
-            without ``other_seeds``.
-        monolithic: in runs of ensembles, dict to the file of the single model retrained on all retained rows.
+        references: dict from the checkpoint number to a pair: the file of the retrained model, and whether the model
+            was trained exactly like the base model except for the forgotten interactions (True, False or ``unknown``).
+            Checkpoints without a retrained model are missing.
+        same_epoch: dict from the checkpoint number to the file with the retrained model's weights in the epoch that
+            validation selected for the base model. Checkpoints without this file are missing.
+        others: nested dict from the checkpoint number and then the seed to the file of the model that was retrained
+            with this seed; empty without the setting ``other_seeds``.
+        monolithic: dict from the checkpoint number to the file of a single model retrained without shards; empty if the
+            run has no ensemble.
     """
 
     setup: Setup
@@ -55,47 +63,65 @@ class Work:
 
     @property
     def selected_epochs(self) -> dict[str, Any]:
-        """The epochs that validation selected, with the keys ``base`` and ``retrained`` (checkpoint to epoch)."""
+        """The epochs (from 0) that validation selected.
+
+        A dict with two keys: ``base`` with the epoch of the base model, and ``retrained`` with a dict from the number
+        of a checkpoint (as text) to the epoch of its retrained model. An epoch is None if the file does not have it.
+        """
         of = {str(at): stored.content.get("epoch") for at, (stored, _) in self.references.items()}
         return {"base": self.base.content.get("epoch"), "retrained": of}
 
     def state(self, checkpoint: int) -> State:
-        """Return the state of the unlearned model at a checkpoint."""
+        """Return which interactions the unlearned model of a checkpoint (0 to 3) has forgotten, and its file."""
         return self.setup.unlearned(self.algorithm.name, checkpoint, self.places.checkpoints)
 
     def identity(self, checkpoint: int) -> Identity:
-        """Return the settings that determine the unlearned model of a checkpoint."""
+        """Return all that determines the unlearned model of a checkpoint (0 to 3).
+
+        This is the base model, the algorithm with its hyper-parameters, the seed, the data and the forgotten
+        interactions.
+        """
         more = {**self.hyper, **self.setup.scenario.decides()}
         base = self.base.identity or Identity({"foreign": self.base_sha256})
         return self.setup.unlearned_identity(self.state(checkpoint), base, self.base_sha256, more)
 
     @property
     def stem(self) -> Path:
-        """The path without suffix with which the paths of all files of the run begin."""
+        """The path with which the paths of all checkpoint and snapshot files of the run begin."""
         names, batch_size = self.setup.scenario.names, self.setup.config["unlearning_batchsize"]
         return self.places.checkpoints / names.unlearning_stem(self.algorithm.name, batch_size)
 
     def is_complete(self) -> bool:
-        """Return whether all checkpoints exist with these settings, and no snapshot of an interrupted run exists."""
+        """Return whether a run with the same settings has already completed: the models of all checkpoints exist.
+
+        A snapshot shows that the run was interrupted, so the answer is then False.
+        """
         if self.stem.with_name(f"{self.stem.name}.resume").exists():
             return False
         return all(is_complete(self.state(at).file, self.identity(at)) for at in range(N_CHECKPOINTS))
 
     def refuse_to_replace(self) -> None:
-        """Raise a UserError, before any work, if checkpoints with other settings would be overwritten."""
+        """Raise a UserError, before any work, if the run would overwrite models that have other settings.
+
+        With the setting ``overwrite`` this is allowed.
+        """
         overwrite = self.setup.config["overwrite"]
         for checkpoint in range(N_CHECKPOINTS):
             state = self.state(checkpoint)
             refuse_to_replace(state.file, state, self.identity(checkpoint), overwrite)
 
     def found(self) -> "Work":
-        """Find the existing checkpoints for ``eval_only``, and return this object with their folders.
+        """Find the models of an earlier run, which ``eval_only`` evaluates again.
 
-        The folder of the run's own hyper-parameters is used if it contains checkpoints. Otherwise, if exactly one other
-        folder contains checkpoints of this run with other hyper-parameters, that one is used.
+        They are looked for in the folder for this run's hyper-parameters. If it does not contain them, exactly one of
+        the folders for other hyper-parameters has to contain them.
+
+        Returns:
+            This object; or a copy whose :attr:`places` are the folders for the other hyper-parameters.
 
         Raises:
-            UserError: there are no checkpoints, several folders contain some, or they belong to another base model.
+            UserError: no folder or several contain the models; or the models have another base model, other data,
+                other forgotten interactions or other settings.
         """
         own = self.state(LAST).file
         if own.exists():
@@ -121,12 +147,19 @@ class Work:
         return above if folder == above.checkpoints else above.with_settings(folder.name)
 
     def _check(self, variant: "Work") -> None:
-        """Raise a UserError if checkpoints have another base, other data, other forgotten rows or other settings."""
+        """Check that existing models are those that this run would make. The time budget may differ.
+
+        Args:
+            variant: this object, or a copy with the folders for other hyper-parameters, which may then differ too.
+
+        Raises:
+            UserError: a model has another base model, other data, other forgotten interactions or other settings.
+        """
         but = [BUDGET] if variant is self else [BUDGET, *(one.name for one in fields(self.algorithm.Hyper))]
         for checkpoint in range(N_CHECKPOINTS):
             stored = Stored.read(variant.state(checkpoint).file)
             if stored.version == 0 or stored.identity is None:
-                continue  # files of the first version contain only what loading compares anyway
+                continue  # old files contain only settings that loading has compared already
             found = stored.differences(variant.identity(checkpoint), but)
             if found:
                 raise UserError(
@@ -136,6 +169,10 @@ class Work:
 
 
 def _flags(places: Places) -> str:
-    """Return the command-line flags that select a subfolder of hyper-parameters, as one text."""
+    """Return, as one text, the command-line flags that set the hyper-parameters in the name of a subfolder.
+
+    Args:
+        places: the folders; in their attribute ``settings`` is the subfolder's name, such as ``damping_0.5``.
+    """
     parts = [part.rpartition("_") for part in places.settings.split("+") if part]
     return " ".join(f"--{name} {value}" for name, _, value in parts)

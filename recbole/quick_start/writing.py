@@ -1,4 +1,4 @@
-"""Lets only one run at a time write the files with the same stem; other runs wait or end with an error."""
+"""Lets only one run at a time write the same files; other runs wait, or end with an error."""
 
 import contextlib
 import logging
@@ -16,13 +16,17 @@ logger = logging.getLogger("recbole")
 
 @contextlib.contextmanager
 def only_writer(config: Config, path: Path | None) -> Iterator[bool]:
-    """Lock the files that begin with a path's stem; yield whether this run had to wait for another one.
+    """Hold a lock within the block, so that no other run writes the same files.
 
-    If a run has several processes, the main one holds the lock.
+    If a run has several processes, only the main process takes the lock.
 
     Args:
-        config: the settings; ``if_running`` decides whether to wait.
-        path: a file whose stem identifies the files; None for a run that writes nothing and needs no lock.
+        config: the settings; ``if_running`` is ``wait``, or ``leave`` to raise an error instead of waiting.
+        path: the checkpoint file to write, or the path with which all checkpoint files of the run begin. Runs that give
+            the same path exclude each other. None for a run that writes no checkpoint, which needs no lock.
+
+    Yields:
+        Whether this run had to wait for another one, which may have written the wanted files.
 
     Raises:
         UserError: another run holds the lock, and ``if_running`` is ``leave``.
@@ -35,7 +39,13 @@ def only_writer(config: Config, path: Path | None) -> Iterator[bool]:
 
 
 def is_complete(path: Path, identity: Identity) -> bool:
-    """Return whether a checkpoint with these settings and its record exist, and no snapshot of an unfinished run."""
+    """Return whether another run has completely written a model.
+
+    Args:
+        path: the model's checkpoint file. It and its record (``.json``) must exist, but no snapshot of an unfinished
+            run (``.resume``).
+        identity: the settings, data and forgotten interactions that the model in the file must have.
+    """
     if not path.exists() or not path.with_suffix(".json").exists() or path.with_suffix(".resume").exists():
         return False
     return Stored.read(path).identity == identity

@@ -1,4 +1,4 @@
-"""General helpers: errors, files, locks, random streams, clocks. Every other package may import from here.
+"""General helpers, such as errors, files, locks and random generators, which all other packages may import.
 
 RecBole's own ``recbole.utils`` functions are loaded from :mod:`recbole.doors` on first use.
 """

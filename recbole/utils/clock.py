@@ -1,4 +1,4 @@
-"""Measures the wall-clock seconds of successive phases, such as reading, training and evaluating."""
+"""Measures the wall-clock seconds of the successive phases of a run, such as reading, training and evaluating."""
 
 import torch
 
@@ -6,14 +6,17 @@ from recbole.utils.device import now
 
 
 class Clock:
-    """A stopwatch that adds up the wall-clock seconds of successive phases. It starts when it is created.
+    """A stopwatch for the successive phases of a run, in wall-clock seconds. It starts when it is created.
 
     Args:
-        device: a CUDA device is synchronised at the end of each phase, so that its queued work is included.
-        phases: names of phases that are reported even if they take no time.
+        device: the device on which the run computes. At the end of each phase, the clock waits until a GPU has finished
+            its work.
+        phases: names of phases that :attr:`seconds` contains even if they never take place.
 
     Attributes:
-        phases: dict from the name of a phase to its seconds so far.
+        phases: dict from the name of a phase to its seconds so far. If a phase takes place several times, these are
+            added up.
+        last: when the previous phase ended, in the seconds of :func:`~recbole.utils.device.now`.
     """
 
     def __init__(self, device: torch.device | str, *phases: str) -> None:
@@ -21,7 +24,7 @@ class Clock:
         self.phases: dict[str, float] = dict.fromkeys(phases, 0.0)
 
     def lap(self, phase: str) -> float:
-        """End a phase: add the seconds since the previous call (or since the start) to ``phase``, and return them."""
+        """End a phase: return the seconds since the previous phase ended, and add them to the seconds of ``phase``."""
         time = now(self.device)
         spent, self.last = time - self.last, time
         self.phases[phase] = self.phases.get(phase, 0.0) + spent
@@ -29,5 +32,5 @@ class Clock:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """The seconds so far, under the names that records use: ``<phase>_seconds``."""
+        """A dict from ``<phase>_seconds``, the names that result files use, to the seconds of each phase so far."""
         return {f"{phase}_seconds": spent for phase, spent in self.phases.items()}

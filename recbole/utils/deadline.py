@@ -14,7 +14,7 @@ class Deadline:
 
     Attributes:
         seconds: the limit in seconds; None means no limit.
-        started: when the clock started, by ``time.perf_counter``.
+        started: when the clock started, as ``time.perf_counter()`` returns it.
     """
 
     seconds: float | None = None
@@ -22,7 +22,7 @@ class Deadline:
 
     @classmethod
     def of_hours(cls, hours: float | None) -> "Deadline":
-        """Return a deadline in hours (the unit of ``max_training_hours``), or one without limit for None."""
+        """Return a deadline from a number of hours, such as the setting ``max_training_hours``; None means no limit."""
         return cls(None if hours is None else hours * 3600)
 
     def passed(self) -> bool:
@@ -30,18 +30,18 @@ class Deadline:
         return self.seconds is not None and _now() - self.started >= self.seconds
 
     def allows(self, seconds: float) -> bool:
-        """Return whether ``seconds`` is at most the limit, whatever time has passed since the start."""
+        """Return whether ``seconds`` is at most the whole limit, no matter how much time has passed already."""
         return self.seconds is None or seconds <= self.seconds
 
     def share(self, parts: int, spent: float) -> "Deadline":
-        """Return a deadline, starting now, for one of ``parts`` equal parts of the work.
+        """Return a deadline for one of several parts of the work, whose clock starts now.
 
-        It has ``seconds / parts`` seconds, but no more than ``seconds - spent``, and at least 0. Without a limit it has
-        no limit either.
+        The part gets an equal share of the limit, ``seconds / parts``, but no more than what earlier parts have left of
+        the limit, and at least 0 seconds. Without a limit, the part has no limit either.
 
         Args:
             parts: the number of parts in all.
-            spent: the seconds that earlier parts took.
+            spent: the seconds that earlier parts have taken.
         """
         if self.seconds is None:
             return Deadline()

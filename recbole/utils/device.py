@@ -1,4 +1,4 @@
-"""Differences between CPU and GPU: clocks, memory, and precision of matrix products."""
+"""Functions that depend on the device, CPU or GPU: time, peak memory, and the precision of matrix products."""
 
 import contextlib
 import time
@@ -8,12 +8,12 @@ import torch
 
 
 def now(device: torch.device | str | None = None) -> float:
-    """Return ``time.perf_counter()``, in seconds, after a device has finished all its queued work.
+    """Return the time in seconds, as ``time.perf_counter()``, after waiting until a GPU has finished its work.
 
-    A GPU works asynchronously. Without waiting, a clock measures only how fast work was queued.
+    A GPU works asynchronously: without waiting, one would measure only how fast work is queued.
 
     Args:
-        device: a CUDA device is synchronised; for the CPU or None nothing is waited for.
+        device: the GPU to wait for; with the CPU or None, nothing is waited for.
     """
     if device is not None and torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
@@ -21,7 +21,7 @@ def now(device: torch.device | str | None = None) -> float:
 
 
 def peak_memory(device: torch.device | str) -> dict[str, float]:
-    """Return ``{"peak_gpu_mib": ...}``, the peak MiB of this process's tensors on a CUDA device; on the CPU ``{}``."""
+    """Return the peak memory of this process's tensors on a GPU, ``{"peak_gpu_mib": <MiB>}``; ``{}`` for the CPU."""
     if torch.device(device).type != "cuda":
         return {}
     return {"peak_gpu_mib": torch.cuda.max_memory_allocated(device) / 2**20}
@@ -31,8 +31,9 @@ def peak_memory(device: torch.device | str) -> dict[str, float]:
 def full_precision() -> Iterator[None]:
     """Within the block, multiply float32 matrices in full precision: without TF32 and without autocast.
 
-    TF32 keeps 10 bits of each factor's mantissa. That is too coarse for conjugate gradients: the relative residual
-    stays near 1e-3. The precision of cuDNN is not changed, because PyTorch can no longer turn cuDNN off afterwards.
+    GPUs may round the factors of a product to TF32, with 10 bits of mantissa. This is too coarse for conjugate
+    gradients: their relative residual stays near 1e-3. The precision of convolutions and recurrent layers (cuDNN) is
+    not changed, because after a change PyTorch can no longer switch cuDNN off.
     """
     matmul = torch.backends.cuda.matmul
     # PyTorch 2.9 renamed this flag, and raises an error if the old name is read after the new one has been set

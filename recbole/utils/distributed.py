@@ -1,6 +1,7 @@
-"""Distributed training: several processes (started by ``torchrun`` or ``--nproc``) that train one model.
+"""Distributed training: several processes (started by ``torchrun`` or ``--nproc``) that train one model together.
 
-Without a process group, every function here behaves as in a group of one process.
+The processes form a group, in which each has a number, its rank. The process with rank 0 is the main process, which
+alone writes files. In a run without a group, every function here behaves as in a group of one process.
 """
 
 import contextlib
@@ -21,14 +22,14 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def joined(use_gpu: bool) -> Iterator[None]:
-    """Join the process group for the duration of the block, if a launcher started several processes.
+    """Join the process group for the duration of the block, if this process was started as one of several.
 
     Args:
-        use_gpu: whether each process uses a GPU, if there is one.
+        use_gpu: whether each process computes on a GPU of its own, if CUDA is available.
 
     Raises:
-        UserError: the other processes cannot be reached, or one of them has ended. It is raised only after a pause of a
-            few seconds, in which the launcher can report the real cause and end this process.
+        UserError: the other processes cannot be reached, or one of them has ended. It is raised after a pause of a few
+            seconds, in which the program that started the processes can report the real cause and end this one.
     """
     try:
         start(use_gpu)
@@ -46,7 +47,11 @@ def joined(use_gpu: bool) -> Iterator[None]:
 
 
 def start(use_gpu: bool) -> None:
-    """Join the process group, if a launcher started several processes: with NCCL on GPUs, otherwise with Gloo."""
+    """Join the process group, if this process was started as one of several. Do nothing if it has joined already.
+
+    Args:
+        use_gpu: as for :func:`joined`. On GPUs the processes communicate by NCCL, otherwise by Gloo.
+    """
     if launched() and not dist.is_initialized():
         cuda = use_gpu and torch.cuda.is_available()
         if cuda:
@@ -61,29 +66,31 @@ def stop() -> None:
 
 
 def rank() -> int:
-    """Return this process's rank among all processes, from 0; 0 without a group."""
+    """Return this process's rank, its number from 0 among the processes of the run; 0 without a process group."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """Return the number of processes; 1 without a group."""
+    """Return the number of processes of the run; 1 without a process group."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_main() -> bool:
-    """Return whether this is the process with rank 0, which alone writes files."""
+    """Return whether this is the main process, which has rank 0 and alone writes files."""
     return rank() == 0
 
 
 def sum_gradients(parameters: Iterable[torch.nn.Parameter], value: float) -> float:
-    """Replace every parameter's gradient by its sum over processes; a missing gradient counts as zero.
+    """Replace the gradient of every trained parameter by its sum over all processes, in each process.
+
+    Where a process has no gradient for a parameter, it counts as zero.
 
     Args:
         parameters: the model's parameters.
         value: a number that is summed too, such as the loss.
 
     Returns:
-        The sum of ``value`` over processes.
+        The sum of ``value`` over all processes.
     """
     if world_size() == 1:
         return value
@@ -100,10 +107,10 @@ def sum_gradients(parameters: Iterable[torch.nn.Parameter], value: float) -> flo
 
 
 def share_buffers(model: torch.nn.Module) -> None:
-    """Copy the floating-point buffers of rank 0, such as BatchNorm's running statistics, to every process.
+    """Copy the model's floating-point buffers, such as BatchNorm's running statistics, from rank 0 to all processes.
 
-    Rank 0 saves the model, so all processes then evaluate exactly the saved model. Averaging the buffers would be
-    wrong where a process has no example of a small batch, and would change the last bits of constants.
+    Rank 0 saves the model, so afterwards all processes evaluate exactly the model that is saved. An average of the
+    buffers would be wrong if a process got no example of a small batch, and would change the last bits of constants.
     """
     if world_size() > 1:
         for buffer in model.buffers():
@@ -112,18 +119,23 @@ def share_buffers(model: torch.nn.Module) -> None:
 
 
 def agreed(value: T) -> T:
-    """Return rank 0's value in every process, so that all take the same decision, for example about a time limit."""
+    """Return in all processes the value that rank 0 passed, so that all take the same decision.
+
+    Args:
+        value: this process's value, which may differ from rank 0's, such as whether a time limit has passed.
+    """
     return _gathered(value)[0]
 
 
 def interleaved(part: np.ndarray) -> np.ndarray:
-    """Merge the rows of all processes, which were dealt out in turn, into one array in the original order.
+    """Join the rows that the processes have computed into one array, if they were distributed to the processes in turn.
 
     Args:
-        part: array [rows of this process, ...]: in process r of n, the rows r, r + n, r + 2n, ... of the whole.
+        part: [rows of this process, ...]. In the process with rank r of n processes, these are the rows r, r + n,
+            r + 2n, ... of all rows.
 
     Returns:
-        Array [all rows, ...] of the same dtype, the same in every process.
+        [all rows, ...] in the original order, of the same dtype; the same in every process.
     """
     parts = _gathered(part)
     whole = parts[0].repeat(len(parts), axis=0)[: sum(map(len, parts))] if len(parts) > 1 else parts[0]
@@ -133,12 +145,19 @@ def interleaved(part: np.ndarray) -> np.ndarray:
 
 
 def concatenated(part: np.ndarray) -> np.ndarray:
-    """Return the arrays of all processes, concatenated along the first axis in the order of ranks, in each process."""
+    """Join the arrays of all processes along the first axis, in the order of ranks.
+
+    Args:
+        part: [rows of this process, ...].
+
+    Returns:
+        [all rows, ...] of the same dtype, the same in every process.
+    """
     return np.concatenate(_gathered(part))
 
 
 def _gathered(value: T) -> list[T]:
-    """Return the values of all processes, in the order of ranks."""
+    """Return in every process the values that all processes passed, in the order of ranks."""
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()

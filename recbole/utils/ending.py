@@ -1,8 +1,8 @@
 """How a program ends: with its exit status, or with one line that says why it stopped and whether it can continue.
 
-Signals in :data:`SIGNALS` raise :class:`Stopped` at once. Within :func:`waiting`, where a snapshot will soon be
-possible, they take effect at the next :func:`stop_if_asked`, after at most :data:`PATIENCE` seconds; a second signal
-takes effect at once.
+A signal that stops the program (:data:`SIGNALS`), such as Ctrl-C, raises the exception :class:`Stopped`. Usually this
+happens at once. Within a :func:`waiting` block it happens at the next call of :func:`stop_if_asked`, before which the
+run can save a snapshot to resume from, but at most :data:`PATIENCE` seconds later. A second signal acts at once.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 """Signals that stop a run: Ctrl-C, ``kill``, a closed terminal, and a scheduler's warning that time runs out."""
 
 PATIENCE = 10.0
-"""Seconds after which a delayed signal stops the run even if no snapshot could be taken since it came."""
+"""Seconds after which a signal in a :func:`waiting` block stops the run, even if no snapshot could be saved."""
 
 MOMENT = 2.0
-"""Seconds that a process of a distributed run waits before it reports an error that another one may report too."""
+"""Seconds that a process of a run of several waits before it reports an error, which another one may report too."""
 
 USER_ERROR = 2
 _OF_PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG)
@@ -40,7 +40,8 @@ class Stopped(KeyboardInterrupt):
 
     Attributes:
         number: the signal's number.
-        which: text that names the process which received it, such as ``"process 1 "``; empty for this process.
+        which: text for the message that names the process that received the signal, such as ``"process 1 "``; empty if
+            it was this process.
     """
 
     def __init__(self, number: int, which: str = "") -> None:
@@ -49,14 +50,16 @@ class Stopped(KeyboardInterrupt):
 
 
 class _Asked:
-    """The signals and snapshots of the running program.
+    """What is known about signals and snapshots in the running program.
+
+    A snapshot is a file with the state of an unfinished run, from which the run resumes if it is started again.
 
     Attributes:
-        number: number of the signal that came; 0 for none.
+        number: the number of the first signal that came; 0 for none.
         waiting: how many :func:`waiting` blocks are open, one inside the other.
         raised: whether :class:`Stopped` has been raised for the signal.
-        looked: whether the run has looked for an earlier snapshot.
-        kept: the snapshot files.
+        looked: whether the run has looked for a snapshot of an earlier run.
+        kept: the paths of this run's snapshots.
     """
 
     def __init__(self) -> None:
@@ -74,40 +77,46 @@ def asked_to_stop() -> bool:
 
 
 def asked_by() -> int:
-    """Return the number of the signal that this process has received, or 0 if none."""
+    """Return the number of the signal that stops the run, or 0 if this process has received none."""
     return _asked.number
 
 
 def stop_if_asked() -> None:
-    """Stop the run if a signal has come. Call this after everything worth keeping has been written.
+    """Stop the run if a signal has come. Call this when everything that should be kept has been written.
 
     Raises:
-        Stopped: a signal has come.
+        Stopped: a signal that stops the run has come.
     """
     if _asked.number:
         _insist()
 
 
 def can_go_on_from(path: Path) -> None:
-    """Register a snapshot file, which the message about an interruption names if the file still exists then."""
+    """Register the file of a snapshot, from which an interrupted run can resume.
+
+    If the run is stopped and the file exists, the message says that the same command continues from it.
+    """
     looked_for_snapshot()
     _asked.kept.add(path)
 
 
 def looked_for_snapshot() -> None:
-    """Note that the run has looked for a snapshot, so that the message about an interruption can say if none exists."""
+    """Note that the run has looked for the snapshot of an earlier run.
+
+    From now on, the message of a stopped run can say for certain that there is no snapshot, if none is registered.
+    """
     _asked.looked = True
 
 
 @contextlib.contextmanager
 def waiting(on: bool = True) -> Iterator[None]:
-    """Within the block, delay signals until the next :func:`stop_if_asked` or the end of the block.
+    """Within the block, let signals take effect only at the next :func:`stop_if_asked` or at the end of the block.
 
     Args:
-        on: False delays nothing.
+        on: False to let signals take effect at once, as outside of the block.
 
     Raises:
-        Stopped: at the end of the block, if a signal has come.
+        Stopped: at the end of the outermost block, if a signal has come.
     """
     outer = _asked
     outer.waiting += on
@@ -122,20 +131,21 @@ def waiting(on: bool = True) -> Iterator[None]:
 def ended(
     program: str, work: Callable[[], int], kept: str | None = None, tells: Callable[[], bool] = lambda: True
 ) -> int:
-    """Run a program's work and return its exit status, even if it is interrupted or its output streams fail.
+    """Run a program's work, report errors and signals in one line, and return the exit status.
 
     Args:
-        program: the program's name, which begins its messages.
-        work: does the work and returns an exit status.
-        kept: the end of the message about an interruption, which says what remains of the work. None for the usual
+        program: the program's name, with which messages begin.
+        work: function that does the work and returns an exit status.
+        kept: the end of the message after a signal: text that says what the program has written. None for the usual
             text, which says from which snapshot the same command continues.
-        tells: function that returns whether this process prints the message about an interruption. If it returns False,
-            this process also waits :data:`MOMENT` seconds before it reports a user error, so that another process can
-            report the error and end this one.
+        tells: function that returns whether this process prints the message after a signal. If it returns False, the
+            process also waits :data:`MOMENT` seconds before it reports a user error, so that another process of the
+            run can report the error and end this one.
 
     Returns:
-        The work's status; 2 for a ``UserError``, a full or read-only disk, a file name that is too long, or lack of
-            memory; 128 plus the signal's number after a signal.
+        The status that ``work`` returned; 2 after an error that the user can correct (a ``UserError``, a full or
+            read-only disk, a file name that is too long, or lack of memory); 128 plus the signal's number after a
+            signal. Any other exception is raised.
     """
     with lasting_streams(), _heard():
         try:
@@ -158,7 +168,7 @@ def ended(
 
 
 def _mendable(error: Exception) -> str | None:
-    """Return a one-line message if the user or an administrator can fix the error; None for an internal error."""
+    """Return a one-line message for an error that the user or an administrator can correct; None for other errors."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno in _OF_PLACES:
@@ -170,7 +180,14 @@ def _mendable(error: Exception) -> str | None:
 
 
 def _stopped(program: str, stopped: KeyboardInterrupt, kept: str | None, tell: bool) -> int:
-    """Print that a signal stopped the program, and whether it can continue; return the exit status."""
+    """Print that a signal stopped the program, and whether the same command continues; return the exit status.
+
+    Args:
+        program: the program's name.
+        stopped: the exception that the signal has raised.
+        kept: as for :func:`ended`.
+        tell: False to print nothing.
+    """
     number, which = getattr(stopped, "number", signal.SIGINT), getattr(stopped, "which", "")
     signal.setitimer(signal.ITIMER_REAL, 0)
     if kept is None:
@@ -188,7 +205,11 @@ def _stopped(program: str, stopped: KeyboardInterrupt, kept: str | None, tell: b
 
 @contextlib.contextmanager
 def _heard() -> Iterator[None]:
-    """Handle :data:`SIGNALS` within the block, except those that were already ignored (as under ``nohup``)."""
+    """Within the block, handle :data:`SIGNALS` as this module describes, except those that were ignored before.
+
+    The command ``nohup``, for example, starts programs that ignore SIGHUP. Outside of the main thread, which alone can
+    handle signals, this does nothing.
+    """
     global _asked  # noqa: PLW0603 - signal handlers belong to the whole process too
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -211,7 +232,7 @@ def _heard() -> Iterator[None]:
 
 
 def _hear(number: int, _frame: FrameType | None) -> None:
-    """Handle a signal: raise :class:`Stopped` now, or at the end of the current :func:`waiting` block."""
+    """Handle a signal: raise :class:`Stopped` now, or only note the signal if a :func:`waiting` block is open."""
     first, _asked.number = not _asked.number, _asked.number or number
     if _asked.raised:  # the run is already ending: further signals must not interrupt its clean-up
         return
@@ -221,13 +242,13 @@ def _hear(number: int, _frame: FrameType | None) -> None:
 
 
 def _insist(*_of: object) -> None:
-    """Raise :class:`Stopped` for the signal that came; the arguments of a signal handler are ignored."""
+    """Raise :class:`Stopped` for the first signal that came. The arguments, those of a signal handler, are ignored."""
     _asked.raised = True
     raise Stopped(_asked.number)
 
 
 def ignore_signals() -> None:
-    """Ignore :data:`SIGNALS` in this process; the process that started it handles them."""
+    """Ignore :data:`SIGNALS` in this process, for workers that are ended by the process that started them."""
     for name in SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -4,7 +4,12 @@ from enum import Enum
 
 
 class ModelType(Enum):
-    """The kind of a model, which determines its task (CF, SBR or NBR) and the folder of its source file."""
+    """The type of a model.
+
+    GENERAL: collaborative filtering. TRADITIONAL: collaborative filtering by a model that is not trained by gradient,
+    such as EASE. SEQUENTIAL: session-based recommendation. NEXT_BASKET: next-basket recommendation. Models of RecBole's
+    other types are not available.
+    """
 
     GENERAL = 1
     SEQUENTIAL = 2
@@ -16,7 +21,11 @@ class ModelType(Enum):
 
 
 class InputType(Enum):
-    """How a model receives training examples: single items with labels, or a positive item with negatives."""
+    """What a training example of a model consists of.
+
+    POINTWISE: a single item, with a label if negative items are sampled. PAIRWISE: a positive item and a negative item.
+    LISTWISE: a set of items; here the next basket.
+    """
 
     POINTWISE = 1
     PAIRWISE = 2
@@ -24,7 +33,7 @@ class InputType(Enum):
 
 
 class FeatureType(Enum):
-    """Column types in RecBole's atomic files."""
+    """The types of columns in RecBole's atomic files: an id (token), a number, or a sequence of ids or numbers."""
 
     TOKEN = "token"
     FLOAT = "float"
@@ -43,7 +52,7 @@ class FeatureSource(Enum):
 
 
 class EvaluatorType(Enum):
-    """The kind of a metric: RANKING orders candidates (NDCG), VALUE compares predictions with labels (RMSE)."""
+    """The kind of a metric: RANKING is computed from a ranking of items (NDCG), VALUE from scores and labels (RMSE)."""
 
     RANKING = 1
     VALUE = 2

@@ -1,19 +1,19 @@
-"""The exception for mistakes that the user can fix."""
+"""The exceptions for mistakes that the user can correct, and helpers for their messages."""
 
 from collections.abc import Iterable
 
 
 def on_one_line(text: str) -> str:
-    """Return ``text`` with escapes for characters that cannot be printed, such as line breaks and lone surrogates."""
+    """Return ``text`` on one line: line breaks and other characters that cannot be printed are shown as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class UserError(Exception):
     """A mistake in the user's input, described in one line: what is wrong, where, and what would be right.
 
-    Command lines print it without a traceback and exit with status 2. Raise it before writing anything. Line breaks and
-    other characters that cannot be printed, which values from files may contain, are shown as escapes. A text of more
-    than 1,500 characters, which quotes a long value, is shown without its middle.
+    The programs print the line without a traceback and exit with status 2. Raise the exception before writing anything.
+    Line breaks and other characters that cannot be printed, which quoted values may contain, are shown as escapes. Of a
+    message with more than 1,500 characters, the middle is left out.
     """
 
     def __str__(self) -> str:
@@ -22,11 +22,19 @@ class UserError(Exception):
 
 
 class NotAvailable(UserError, NotImplementedError, ImportError):
-    """A feature of RecBole that this package lacks. The message names it, and says why or what to use instead."""
+    """Raised for a feature of RecBole that this package does not have. The message says why, or what to use instead."""
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return ``", did you mean 'x'?"`` for the most similar of ``known``, ignoring case, or an empty string."""
+    """Return text that suggests a correction of a mistyped word, such as ``", did you mean 'lightgcn'?"``.
+
+    Args:
+        word: the word that the user wrote.
+        known: the words that would be right. The most similar one, ignoring case, is suggested.
+
+    Returns:
+        An empty string if no known word is similar.
+    """
     import difflib
 
     names = {str(name).lower(): str(name) for name in known}

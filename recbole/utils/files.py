@@ -21,18 +21,21 @@ T = TypeVar("T", dict[str, Any], list[Any])
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = "w", told_by: Path | None = None, **kwargs: Any) -> Iterator[IO[Any]]:
-    """Open a temporary file next to ``path`` for writing, and rename it to ``path`` when the block ends without error.
+    """Write a file such that it never has incomplete content, even after a crash or a power cut.
 
-    Data are flushed to disk before the rename, so after a kill or a power cut ``path`` has the old or the new content.
-    On an error the temporary file is removed and ``path`` is unchanged. The temporary file of a killed process is
-    removed by the next write in the same folder (``recbole.utils.temporary``).
+    The block writes to a temporary file in the same folder. When the block ends without error, the temporary file is
+    flushed to disk and renamed to ``path``. After an error, the temporary file is removed and ``path`` is unchanged.
+    If the process is killed, the next write in the same folder removes the temporary file.
 
     Args:
-        path: the file.
-        mode: ``w`` or ``wb``.
-        told_by: a file that describes ``path``, such as the ``.json`` record of a checkpoint, or None. If it exists, it
-            is deleted before the rename, so that it never describes a file with other content.
+        path: the file to write or replace. Its folder is created if it does not exist.
+        mode: ``w`` (text, in UTF-8 with LF line ends) or ``wb`` (bytes).
+        told_by: a second file that describes ``path``, such as the ``.json`` record of a checkpoint; None without one.
+            It is deleted when ``path`` gets its new content, so that it never describes other content.
         kwargs: further arguments of :func:`open`.
+
+    Yields:
+        The temporary file, open for writing.
 
     Raises:
         UserError: the folder cannot be written to, or the disk is full.
@@ -55,7 +58,18 @@ def atomic_write(path: str | Path, mode: str = "w", told_by: Path | None = None,
 
 @contextlib.contextmanager
 def _made_beside(path: Path, mode: str, **kwargs: Any) -> Iterator[tuple[IO[Any], Path]]:
-    """Yield a new file in the folder of ``path`` and the file's path; this process locks it until the block ends."""
+    """Create a temporary file in the folder of ``path`` for the block.
+
+    During the block this process holds a lock on the file, which shows other processes that the file is in use. At the
+    end the file is removed, unless it was renamed.
+
+    Args:
+        path: the file that the temporary file will become.
+        mode, kwargs: arguments of :func:`open`.
+
+    Yields:
+        The open file, and its path.
+    """
     sweep(path.parent)
     while True:
         temporary = name_beside(path)
@@ -74,9 +88,14 @@ def _made_beside(path: Path, mode: str, **kwargs: Any) -> Iterator[tuple[IO[Any]
 
 
 def _put(temporary: Path, path: Path, told_by: Path | None) -> None:
-    """Rename a file to its final path, and delete the file that described the old content.
+    """Rename a temporary file to its final path, and delete the file that describes the old content.
 
-    If the rename fails, the description is restored.
+    If the renaming fails, both old files remain.
+
+    Args:
+        temporary: the temporary file.
+        path: the final path.
+        told_by: the file that describes the old content, which need not exist; or None.
     """
     moved = None
     if told_by is not None and told_by.is_file():
@@ -93,16 +112,16 @@ def _put(temporary: Path, path: Path, told_by: Path | None) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file, if it exists, and temporary files that killed processes left in its folder."""
+    """Delete a file if it exists, and also the temporary files in its folder whose processes were killed."""
     path.unlink(missing_ok=True)
     sweep(path.parent)
 
 
 def check_writable(path: str | Path) -> None:
-    """Check before the work begins whether ``path`` can be written later. Creates missing folders.
+    """Check, before any work, that a file can be written later. Missing folders are created.
 
     Raises:
-        UserError: it is a folder, or its folder cannot be created or written to.
+        UserError: ``path`` is a folder, or its folder cannot be created or written to.
     """
     path = Path(path)
     if path.is_dir():
@@ -116,12 +135,12 @@ def check_writable(path: str | Path) -> None:
 
 
 def check_replaceable(path: str | Path, begins: str, kind: str) -> None:
-    """Check before the work begins that ``path`` can be written without overwriting another program's file.
+    """Check, before any work, that a file can be written later without overwriting a file of another program.
 
     Args:
-        path: the file to write later; it need not exist.
-        begins: a regular expression that matches the first bytes of the files of this kind that this program writes.
-        kind: the kind of file, such as "table", for the message.
+        path: the file to write later. It may exist if this program wrote it, which is recognised by its first bytes.
+        begins: a regular expression that matches the first bytes of the files that this program writes.
+        kind: what these files contain, such as "table", for the message.
 
     Raises:
         UserError: ``path`` is a link, a device, a folder or another program's file, or cannot be written.
@@ -143,9 +162,13 @@ def check_replaceable(path: str | Path, begins: str, kind: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically. In a list of dictionaries each dictionary takes one line.
+    """Write a value to a file as JSON, such that the file never has incomplete content (:func:`atomic_write`).
 
-    NaN and infinities become ``null``.
+    The text is indented; each element of a list of dictionaries takes one line. NaN and infinities become ``null``.
+
+    Args:
+        path: the file.
+        value: the value, which :func:`finite` converts to types that JSON has.
     """
     with atomic_write(path) as file:
         file.write(_indented(finite(value)) + "\n")
@@ -162,9 +185,10 @@ def _indented(value: Any) -> str:
 
 
 def finite(value: Any) -> Any:
-    """Return ``value`` in a form that JSON can represent.
+    """Convert a value, with all its elements, to types that JSON has.
 
-    NaN and infinities become None, arrays and tensors become lists, dictionary keys and unknown objects become strings.
+    NaN and infinities become None; arrays, tensors and tuples become lists; keys of dictionaries and objects of other
+    types become strings.
     """
     if hasattr(value, "tolist"):  # NumPy arrays and torch tensors, also scalars
         value = value.tolist()
@@ -184,14 +208,14 @@ def sha256_of_file(path: str | Path) -> str:
 
 
 def read_json(path: str | Path, kind: type[T]) -> T:
-    """Read a JSON file whose top level is a dict or a list.
+    """Read a JSON file that contains an object or a list.
 
     Args:
         path: the file.
-        kind: ``dict`` or ``list``.
+        kind: the expected type of the content: ``dict`` or ``list``.
 
     Raises:
-        UserError: the file cannot be read, is not JSON, or has another top level.
+        UserError: the file cannot be read, is not JSON, or contains another type.
     """
     try:
         value = json.loads(Path(path).read_bytes())

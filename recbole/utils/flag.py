@@ -1,4 +1,4 @@
-"""Describes command-line flags as data: name, type, help text, and the setting that a flag sets."""
+"""Command-line flags as objects with a name, a type, a help text and the setting that the flag sets."""
 
 import argparse
 from collections.abc import Callable
@@ -19,12 +19,16 @@ def yes_or_no(text: str) -> bool:
 
 
 def cutoffs(text: str) -> list[int]:
-    """Return the integers in a text such as ``10``, ``10,20`` or ``[10,20]``; raise ValueError for any other text."""
+    """Convert the text of the flag ``--topk``, such as ``10``, ``10,20`` or ``[10,20]``, to integers (list lengths k).
+
+    Raises:
+        ValueError: the text has another form.
+    """
     return [int(number) for number in text.strip("[]").split(",")]
 
 
 def metric_names(text: str) -> list[str]:
-    """Return the names in a text such as ``Recall``, ``Recall,NDCG`` or ``[Recall, NDCG]``."""
+    """Convert the text of the flag ``--metrics``, such as ``Recall,NDCG`` or ``[Recall, NDCG]``, to a list of names."""
     return [name.strip(" '\"") for name in text.strip("[] ").split(",")]
 
 
@@ -37,14 +41,16 @@ class Flag:
 
     Attributes:
         name: its name without dashes.
-        type: function that converts the text on the command line to the value; with ``bool`` the flag may also be given
-            without a value, which means True.
+        type: function that converts the text on the command line to the value. If it is ``bool``, the flag may also be
+            given without a value, which means True.
         help: the help text.
-        default: the value when the flag is not on the command line.
-        key: the setting that the flag sets. The empty string (default) means the setting with the flag's name; None
-            means that the flag sets no setting.
-        negates: whether the setting gets the opposite of the flag's True or False.
-        choices, nargs, short: as in argparse; ``short`` is the one-letter name.
+        default: the value if the flag is not on the command line.
+        key: the name of the setting that the flag sets: by default (empty string) the flag's name; None if the flag
+            sets no setting.
+        negates: whether the setting is True if the flag is False, and the other way round.
+        choices: the possible values; None for any.
+        nargs: the number of values, as in argparse; None for one.
+        short: a second name of one letter, for example ``d`` for ``-d``; None for none.
     """
 
     name: str
@@ -62,11 +68,11 @@ class Flag:
             object.__setattr__(self, "key", self.name)
 
     def setting(self, value: Any) -> Any:
-        """Return the value for the setting, given the flag's ``value``: negated if ``negates``."""
+        """Return the value that the setting gets from the flag's value: the same, or its negation with ``negates``."""
         return not value if self.negates else value
 
     def add_to(self, group: "argparse._ArgumentGroup") -> None:
-        """Add the flag to an argparse group."""
+        """Add the flag to an argument group of an argparse parser."""
         options: dict[str, Any] = {"help": self.help.replace("%", "%%"), "dest": self.name}
         if self.type is bool:
             options |= {"nargs": "?", "const": True, "type": yes_or_no, "metavar": "True/False"}

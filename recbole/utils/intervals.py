@@ -1,11 +1,11 @@
-"""Parses intervals in settings, such as ``[5,inf)``."""
+"""Parses intervals in the values of settings, such as ``[5,inf)``."""
 
 import re
 
 from recbole.utils.errors import UserError
 
 Interval = tuple[float, float, bool, bool]
-"""``(low, high, closed_left, closed_right)``; the last two say whether an end belongs to the interval."""
+"""``(low, high, closed_left, closed_right)``: the two ends, and whether each of them belongs to the interval."""
 
 _INTERVAL = re.compile(r"^\s*([\[(])\s*([^,\s]+)\s*,\s*([^,\s]+)\s*([\])])\s*$")
 
@@ -21,7 +21,7 @@ def parse_intervals(text: str, key: str) -> list[Interval]:
         One :data:`Interval` for each part between semicolons.
 
     Raises:
-        UserError: the text does not have that form.
+        UserError: the text does not have this form.
     """
     intervals = []
     wrong = UserError(f"{key}: '{text}' is not an interval such as [5,inf) or (0,3];[7,9)")

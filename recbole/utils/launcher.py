@@ -1,4 +1,8 @@
-"""Starts the processes of a distributed run, and reads the environment variables that a launcher sets for each."""
+"""Starts the processes of a distributed run, which train one model together, as ``torchrun`` does.
+
+Each process has a rank, a number from 0, and finds it in environment variables. The process that starts the others is
+called the launcher: ``torchrun``, or this program with ``--nproc``.
+"""
 
 import contextlib
 import ctypes
@@ -16,24 +20,24 @@ from recbole.utils.ending import Stopped, asked_by, waiting
 from recbole.utils.errors import UserError
 
 _LAUNCHER = "ERASE_LAUNCHER"
-"""The environment variable with the process id of the process that launched this one."""
+"""The environment variable in which :func:`launch` passes its process id to the processes that it starts."""
 
 _main: list[subprocess.Popen[bytes]] = []
-"""The process with rank 0, if this process launched it; else empty."""
+"""A list with the process of rank 0 if this process has started it, otherwise empty."""
 
 _PAUSE = 0.1
-"""Seconds between two checks of the launched processes."""
+"""Seconds between two checks whether the started processes have ended."""
 
 _PR_SET_PDEATHSIG = 1  # from Linux's <sys/prctl.h>
 _ORPHANED = 137
-"""The exit status of a process whose parent has ended: the same as after SIGKILL."""
+"""The exit status of a process that ends because its parent has ended: the same as after SIGKILL."""
 
 
 def launched() -> bool:
-    """Return whether a launcher started this process as one of several.
+    """Return whether a launcher (``torchrun`` or ``--nproc``) started this process as one of several.
 
     Raises:
-        UserError: some of the launcher's environment variables are missing or invalid.
+        UserError: some of the environment variables that a launcher sets are missing or invalid.
     """
     if _number("WORLD_SIZE", 1) < 2:
         return False
@@ -47,15 +51,15 @@ def launched() -> bool:
 
 
 def local_rank() -> int:
-    """Return this process's number on its machine, from 0."""
+    """Return the number of this process among those of the run on the same machine, from 0."""
     return _number("LOCAL_RANK", 0)
 
 
 def _number(name: str, usual: int) -> int:
-    """Return the integer in an environment variable, or ``usual`` if it is unset or empty.
+    """Return the integer in an environment variable, or ``usual`` if the variable is unset or empty.
 
     Raises:
-        UserError: it is not a whole number from 0.
+        UserError: the value is not a whole number of at least 0.
     """
     said = os.environ.get(name) or str(usual)
     if not said.strip().isdecimal() or len(said) > 9:
@@ -64,22 +68,25 @@ def _number(name: str, usual: int) -> int:
 
 
 def die_with_launcher() -> None:
-    """Make this process end as soon as the process that launched it ends, if :func:`launch` started it."""
+    """If :func:`launch` started this process, make it end as soon as the process that called the function ends."""
     if said := os.environ.pop(_LAUNCHER, None):
         _die_with(int(said))
 
 
 def die_with_starter() -> None:
-    """Make this process end as soon as its parent ends, if ``multiprocessing`` started it."""
+    """If ``multiprocessing`` started this process, make it end as soon as its parent process ends."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         _when(parent.join)
 
 
 def _die_with(parent: int) -> None:
-    """Make this process end as soon as its parent (a process id) ends, even if the parent is killed.
+    """Make this process end as soon as its parent ends, even if the parent is killed.
 
-    On Linux the kernel does it. Elsewhere a thread checks once a second.
+    On Linux the kernel ends the process. In addition, for other systems, a thread checks the parent once a second.
+
+    Args:
+        parent: the process id of the parent.
     """
     with contextlib.suppress(OSError, AttributeError):  # the system has no prctl
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -94,7 +101,7 @@ def _die_with(parent: int) -> None:
 
 
 def _when(gone: Callable[[], object]) -> None:
-    """End this process when ``gone``, which is called in its own thread, returns."""
+    """Call the function ``gone`` in a thread of its own, and end this process when the function returns."""
 
     def watch() -> None:
         gone()
@@ -108,7 +115,7 @@ def launch(nproc: int, world_size: int, group_offset: int, address: str, port: s
 
     Args:
         nproc: the number of processes on this machine.
-        world_size: the number of processes on all machines; -1 or 0 means ``nproc``.
+        world_size: the number of processes on all machines; a number below ``nproc``, such as -1, means ``nproc``.
         group_offset: the rank of this machine's first process.
         address, port: the host name and port at which rank 0 listens. Port 0 selects a free port, which works on a
             single machine only.
@@ -148,7 +155,14 @@ def launch(nproc: int, world_size: int, group_offset: int, address: str, port: s
 
 
 def _free(port: str) -> str:
-    """Return the given port after checking that it is free, or any free port for 0."""
+    """Return a free port of this machine.
+
+    Args:
+        port: the port that the user chose, or 0 for any.
+
+    Raises:
+        UserError: the chosen port is in use, or is not the number of a port.
+    """
     with socket.socket() as listener:
         if os.name == "posix":  # on Windows the option would let two processes listen
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -160,12 +174,16 @@ def _free(port: str) -> str:
 
 
 def _status(workers: Sequence[subprocess.Popen[bytes]], first: int) -> int:
-    """Wait for the workers and return the largest exit status; if this process receives a signal, pass it on to them.
+    """Wait until all processes have ended, or one has failed, and return the largest exit status.
 
-    ``first`` is the rank of the first worker.
+    If this process receives a signal that stops the run, the signal is passed on to the others.
+
+    Args:
+        workers: the processes that were started.
+        first: the rank of the first of them.
 
     Raises:
-        Stopped: a worker was ended by a signal that this process did not receive.
+        Stopped: a process was ended by a signal that this process did not receive.
     """
     handed_on = False
     while True:
@@ -184,10 +202,10 @@ def _status(workers: Sequence[subprocess.Popen[bytes]], first: int) -> int:
 
 
 def tells() -> bool:
-    """Return whether this process prints how the run ended.
+    """Return whether this process prints the message about a signal that stopped the run.
 
-    In a distributed run that is rank 0, which writes the snapshots. The launcher prints it only if rank 0 did not end
-    with the exit status of an interruption (128 or more).
+    In a distributed run, the process with rank 0 prints it, because this process saves the snapshots to resume from.
+    The process that started the others prints it only if rank 0 has not ended by a signal (exit status 128 or more).
     """
     try:
         return not launched() or os.environ["RANK"] == "0" if not _main else _main[0].returncode < 128

@@ -1,7 +1,7 @@
-"""Lets one process at a time write the files with the same stem (name without extension), also across machines.
+"""Lets one process at a time write the same files, also if processes on several machines share a folder.
 
-The lock is a small file in the same folder that names the writing process. It is created exclusively, which every file
-system supports, including network ones. The writer regularly updates the file's modification time. Whether a writer was
+The lock is a small file in the folder, which names the writing process. Only one process can create the file, on every
+file system, also on network ones. The writer regularly updates the file's modification time. Whether a writer was
 killed is shown by the operating system's lock on the file if it runs on the same machine, otherwise by the file's age.
 """
 
@@ -34,14 +34,14 @@ BEAT_SECONDS = 30.0
 """How often a writer updates the lock file's modification time."""
 
 STALE_SECONDS = 300.0
-"""The age at which a lock file counts as abandoned if only its modification time can tell."""
+"""The age at which a lock file counts as left over from a killed process, if only its modification time is known."""
 
 JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
-"""The environment variables in which schedulers put the job's number."""
+"""The environment variables in which schedulers of computer clusters give the number of the job."""
 
 _FIRST_POLL, _LAST_POLL = 0.02, 0.5  # seconds between two attempts: 0.02 at first, doubled up to 0.5
 _MOST_BYTES = 65536  # bytes of a lock file that are read
-_WINDOWS = os.name == "nt"  # which neither renames nor removes open files
+_WINDOWS = os.name == "nt"  # on Windows, open files can be neither renamed nor removed
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Holder:
     Attributes:
         host: the machine's name.
         pid: the process id on that machine.
-        job: the scheduler's job number; None without one.
-        started: when the process took the lock, in seconds since 1970.
+        job: the number of the scheduler's job in which the process runs; None outside of a job.
+        started: when the process created the lock file, in seconds since 1970.
         locked: whether the process also holds the operating system's lock on the file.
     """
 
@@ -73,7 +73,7 @@ class Writer:
     """What :func:`writer` yields once this process holds the lock.
 
     Attributes:
-        waited: whether this process waited for another one, which may have produced the wanted files meanwhile.
+        waited: whether this process waited for another one, which may have written the wanted files meanwhile.
         path: the lock file.
     """
 
@@ -82,29 +82,29 @@ class Writer:
 
 
 class _Busy(Exception):
-    """Another process holds the lock."""
+    """Raised if another process holds the lock."""
 
     def __init__(self, holder: Holder | None) -> None:
         super().__init__(str(holder or "a process that has just started"))
 
 
 def lock_path(path: Path) -> Path:
-    """Return the lock file for ``path``: in the same folder, with a short name, as file names are limited in length."""
+    """Return the lock file for ``path``: in the same folder, named by a hash of its name, so that it is short."""
     return path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.lock")
 
 
 @contextlib.contextmanager
 def writer(path: Path, if_running: str = "wait", told: Callable[[str], None] = logger.info) -> Iterator[Writer]:
-    """Hold the lock for ``path`` and the files with the same stem within the block.
+    """Hold a lock within the block. Processes that pass the same path hold it one after the other.
 
-    Only one process of a run may take the lock, and only once: a second attempt in the same process would wait
-    forever. A forked child does not hold it. The lock of a killed process is taken over: at once if that process ran
-    on this machine, otherwise when its file is ``STALE_SECONDS`` old.
+    A process must not take the same lock twice, as it would wait for itself forever. A forked child does not hold the
+    lock. The lock of a killed process is taken over: at once if the process ran on this machine, otherwise when the
+    lock file is ``STALE_SECONDS`` old.
 
     Args:
-        path: any file with the stem; it need not exist. Its folder is created.
-        if_running: one of :data:`IF_RUNNING`.
-        told: function that is called with a one-line message naming the other writer, before waiting for it.
+        path: the path that identifies the lock, such as a file to write; it need not exist. Its folder is created.
+        if_running: ``wait`` for a process that holds the lock, or ``leave`` with an error.
+        told: function that is called with a one-line message naming the other process, before waiting for it.
 
     Raises:
         UserError: the folder cannot be written to, or another process writes and ``if_running`` is ``leave``.
@@ -125,7 +125,7 @@ def writer(path: Path, if_running: str = "wait", told: Callable[[str], None] = l
 
 
 def _acquire(path: Path, lock: Path, if_running: str, told: Callable[[str], None]) -> tuple["_File", bool]:
-    """Return the lock file once this process holds it, and whether another process was seen to hold it."""
+    """Take the lock; return the lock file, and whether another process has held the lock. Arguments as in `writer`."""
     pause = _FIRST_POLL
     sightings = 0
     while True:
@@ -163,28 +163,28 @@ class _File:
             os.close(self.descriptor)
 
     def lock(self) -> bool | None:
-        """Return whether the operating system granted its lock; None if locks do not work here."""
+        """Try to get the operating system's lock on the file; return whether it worked, None if there are no locks."""
         try:
             return lock_descriptor(self.descriptor, blocking=False)
         except OSError:
             return None
 
     def is_in_place(self) -> bool:
-        """Return whether the open file is still the one at :attr:`path`: it was neither removed nor replaced."""
+        """Return whether the open file is still the file at :attr:`path`: it was neither removed nor replaced."""
         try:
             return os.path.samestat(os.fstat(self.descriptor), os.stat(self.path))
         except FileNotFoundError:
             return False
 
     def write(self, holder: Holder) -> None:
-        """Write the holder as JSON, after a line break: on Windows, others cannot read the locked first byte."""
+        """Write who holds the lock, as JSON, after a line break, as on Windows the first byte is locked for readers."""
         text = b"\n" + json.dumps(asdict(holder)).encode() + b"\n"
         os.lseek(self.descriptor, 0, os.SEEK_SET)
         os.write(self.descriptor, text)
         os.ftruncate(self.descriptor, len(text))
 
     def read(self) -> Holder | None:
-        """Return the holder, or None if it has not been written yet."""
+        """Return who holds the lock, or None if that is not written in the file yet."""
         os.lseek(self.descriptor, 1, os.SEEK_SET)
         try:
             return Holder(**json.loads(os.read(self.descriptor, _MOST_BYTES)))
@@ -192,7 +192,7 @@ class _File:
             return None
 
     def beat(self) -> None:
-        """Update the modification time."""
+        """Set the file's modification time to now, to show that the process is still running."""
         with contextlib.suppress(OSError):  # the network may be down; the next beat may succeed
             os.utime(self.descriptor if os.utime in os.supports_fd else self.path)
 
@@ -207,9 +207,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def _create(lock: Path) -> _File | None:
-    """Create and lock the lock file, and return it; return None if there is one already.
+    """Create the lock file, get the operating system's lock on it, and return it; None if another process was faster.
 
-    The holder is written before locking, so that a process killed in between is recognised by its process id.
+    The file names this process before it is locked. If the process is killed in between, its id shows that it ended.
     """
     job = next((os.environ[name] for name in JOB_VARIABLES if os.environ.get(name)), None)
     holder = Holder(socket.gethostname(), os.getpid(), job, time.time(), locked=False)
@@ -236,7 +236,7 @@ def _clear(lock: Path) -> None:
     """Remove an existing lock file if the process that wrote it has ended.
 
     Raises:
-        _Busy: that process is still running.
+        _Busy: the process is still running.
     """
     try:
         file = _open(lock)
@@ -268,8 +268,8 @@ def _lives(holder: Holder | None, free: bool | None, folder: Path, beat: float) 
     """Return whether the process that wrote a lock file is still running.
 
     Args:
-        holder: the writer; None if the file does not name it yet.
-        free: whether the operating system's lock was free; None if locks do not work here.
+        holder: the process; None if the file does not name it yet.
+        free: whether the operating system's lock on the file was free; None if there are no locks here.
         folder: the file's folder.
         beat: the file's modification time, in seconds since 1970.
     """
@@ -282,7 +282,7 @@ def _lives(holder: Holder | None, free: bool | None, folder: Path, beat: float) 
 
 
 def _runs(pid: int) -> bool:
-    """Return whether a process runs on this machine; True on Windows, where checking would disturb it."""
+    """Return whether a process runs on this machine; always True on Windows, where checking could end the process."""
     if _WINDOWS:
         return True
     with contextlib.suppress(PermissionError):  # another user's process
@@ -294,13 +294,13 @@ def _runs(pid: int) -> bool:
 
 
 def clock_of(folder: Path) -> float:
-    """Return the time of a folder's file system, in seconds since 1970, which may differ from this machine's clock."""
+    """Return the time, in seconds since 1970, by the clock of a folder's file system, which may be another machine."""
     with tempfile.TemporaryFile(dir=folder) as file:
         return os.fstat(file.fileno()).st_mtime
 
 
 def _remove(lock: Path, seen: os.stat_result) -> None:
-    """Remove the lock file of a process that has ended, unless the file has changed since it was examined."""
+    """Remove the lock file of a process that has ended, unless the file's status is no longer the one in ``seen``."""
     moved = lock.with_name(f"{lock.name}.{uuid.uuid4().hex}")
     try:
         os.rename(lock, moved)
@@ -319,7 +319,7 @@ def _remove(lock: Path, seen: os.stat_result) -> None:
 
 @contextlib.contextmanager
 def _beating(file: _File) -> Iterator[None]:
-    """Update a lock file's modification time regularly from a thread while the block runs."""
+    """Within the block, update a lock file's modification time regularly, in a thread of its own."""
     ended = threading.Event()
 
     def beat() -> None:
@@ -336,7 +336,7 @@ def _beating(file: _File) -> Iterator[None]:
 
 
 def _release(file: _File) -> None:
-    """Remove and close the lock file, unless another process holds it by now."""
+    """Close this process's lock file, and remove it, unless another process has replaced it meanwhile."""
     if file not in _File.open_ones:  # a forked child has closed it
         return
     try:

@@ -1,4 +1,4 @@
-"""Sends log messages to the terminal and to a file for each run under ``log/``."""
+"""Sends log messages to the terminal and to a log file, a new one for each run."""
 
 import datetime
 import hashlib
@@ -13,7 +13,7 @@ from recbole.utils.errors import UserError
 from recbole.utils.outlet import Outlet
 
 _MOST_WAITING = 10_000
-"""The most messages that are held back until the log file's first line is written."""
+"""The largest number of messages that are held back until the log file's first line is written."""
 
 
 class Settings(Protocol):
@@ -27,21 +27,27 @@ class Settings(Protocol):
 
 
 def log_stem(config: Settings) -> str:
-    """Return ``<model>-<dataset>-<time>-seed_<seed>-<hash of the settings>``, the way ERASE names its logs."""
+    """Return the name of a log file, without extension, as in ERASE.
+
+    It is ``<model>-<dataset>-<time>-seed_<seed>-<hash of the settings>``.
+    """
     digest = hashlib.md5(repr(sorted(config.as_dict().items())).encode(), usedforsecurity=False).hexdigest()[:6]
     now = datetime.datetime.now().strftime("%b-%d-%Y_%H-%M-%S")
     return f"{config['model']}-{config['dataset']}-{now}-seed_{config['seed']}-{digest}"
 
 
 def init_logger(config: Settings, folder: Path) -> str:
-    """Send log messages to the terminal and to ``<folder>/<model>/<stem>.log``; return the stem.
+    """Send log messages to the terminal and to the new file ``<folder>/<model>/<stem>.log``.
 
-    The messages are held back from the file until :func:`begin_log` writes its first line. In a distributed run only
-    rank 0 logs.
+    The file receives no message before :func:`begin_log` writes its first line. In a run of several processes, only the
+    main process logs; the others show only warnings and errors.
 
     Args:
-        config: the run's settings; ``state`` is the log level.
+        config: the run's settings; ``state`` is the log level, such as ``INFO``.
         folder: the folder for log files.
+
+    Returns:
+        The stem, from :func:`log_stem`.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -67,9 +73,10 @@ def init_logger(config: Settings, folder: Path) -> str:
 
 
 def begin_log(line: str) -> None:
-    """Write the log file's first line, which describes the run, and then the messages held back so far.
+    """Write the first line of the log file, and then the messages that were held back since :func:`init_logger`.
 
-    Messages on the terminal are not held back.
+    Args:
+        line: the line, which describes the run. It is not shown on the terminal.
     """
     for handler in logging.getLogger("recbole").handlers:
         if isinstance(handler, MemoryHandler) and handler.target is not None:
@@ -80,7 +87,7 @@ def begin_log(line: str) -> None:
 
 
 class _LastingFile(logging.FileHandler):
-    """A log file handler that drops further messages when the file cannot be written, so that the run continues."""
+    """A handler for a log file. If the file cannot be written, messages are lost, but the run continues."""
 
     def _open(self) -> Any:
         return Outlet(super()._open(), self._tell)
@@ -91,7 +98,11 @@ class _LastingFile(logging.FileHandler):
 
 
 def _opened(folder: Path, stem: str) -> logging.FileHandler:
-    """Open a new log file with this stem. If one exists, a number is appended to the name."""
+    """Open a new log file ``<folder>/<stem>.log``. If the file exists, a number is appended to the stem.
+
+    Raises:
+        UserError: the folder cannot be written to, or 999 files with this stem exist.
+    """
     for number in range(1, 1000):
         path = folder / (f"{stem}.log" if number == 1 else f"{stem}_{number}.log")
         try:

@@ -9,7 +9,7 @@ except ImportError:  # Windows
 
 
 def peak_rss_mib() -> float | None:
-    """Return the peak main memory (resident set) of this process in MiB, or None if the system does not report it."""
+    """Return the largest main memory of this process so far in MiB, or None if the system does not report it."""
     if resource is None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""Makes packages load their modules on first use instead of at import."""
+"""Makes a package import its modules only when one of their names is first used, to keep ``import`` fast."""
 
 import importlib
 import importlib.util
@@ -12,17 +12,18 @@ from recbole.utils.errors import NotAvailable
 def from_modules(
     package: str, homes: Mapping[str, str], absent: Mapping[str, str] | None = None
 ) -> Callable[[str], Any]:
-    """Return a package's ``__getattr__`` that imports a public name's module when the name is first used.
+    """Return the function ``__getattr__`` of a package whose public names are imported on first use.
 
     Args:
         package: dotted name of the package.
-        homes: dict from a public name to the module that defines it: the name of a module in the package, or the dotted
-            name of a module elsewhere.
-        absent: dict from a name that RecBole's package has and this one lacks to the reason. Using such a name raises
-            :class:`NotAvailable`. None for no such names.
+        homes: dict from each public name to the module that defines it: the name of a module in the package, or the
+            dotted name of a module elsewhere.
+        absent: dict from names that exist in RecBole's package but not in this one to the reason, or to what to use
+            instead; None if there are no such names.
 
     Returns:
-        A function from a name to the object. It raises AttributeError for a name in neither dict.
+        A function from a name to the object. It raises :class:`NotAvailable` for a name in ``absent``, and
+        AttributeError for a name in neither dict.
     """
 
     def find(name: str) -> Any:
@@ -39,7 +40,16 @@ def from_modules(
 
 
 def from_lower_case(package: str) -> Callable[[str], Any]:
-    """Return a package's ``__getattr__`` that finds class ``Name`` in the module ``name``, imported on first use."""
+    """Return the function ``__getattr__`` of a package in which class ``Name`` is in the module ``name`` (lower case).
+
+    The module is imported on first use.
+
+    Args:
+        package: dotted name of the package.
+
+    Returns:
+        A function from a class name to the class. It raises AttributeError if there is no such module or class.
+    """
 
     def find(name: str) -> Any:
         home = f"{package}.{name.lower()}"

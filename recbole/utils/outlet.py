@@ -1,4 +1,4 @@
-"""Output streams whose failure does not end the program: further output is discarded."""
+"""Output streams for which a failure to write does not end the program, but discards further output."""
 
 import contextlib
 import errno
@@ -9,12 +9,14 @@ from typing import Any
 
 
 class Outlet:
-    """A text stream that discards further output once writing fails: its reader has ended, or the disk is full.
+    """A text stream that discards all further output as soon as writing fails.
+
+    Writing fails, for example, if the disk is full, or if the program at the other end of a pipe has ended.
 
     Args:
-        stream: the stream to write to; None (it was closed before the program began) discards everything.
-        told: function that is called with the error if writing fails, except where only the reader has ended (as in
-            ``| head``); None for no call.
+        stream: the stream to write to; None to discard everything.
+        told: function that is called with the error when writing fails, except at the end of a pipe (as in ``| head``);
+            None for no call.
     """
 
     def __init__(self, stream: Any, told: Callable[[OSError], None] | None = None) -> None:
@@ -24,7 +26,7 @@ class Outlet:
             self._stream.reconfigure(errors="backslashreplace")  # if the encoding lacks a character
 
     def write(self, text: str) -> int:
-        """Write a text and return its length, even if it was discarded."""
+        """Write a text, or discard it, and return its length."""
         self._try(lambda: self._stream.write(text))
         return len(text)
 
@@ -41,7 +43,7 @@ class Outlet:
         return getattr(self._stream, name)
 
     def _try(self, act: Callable[[], object]) -> None:
-        """Call ``act``; if that fails, discard all further output."""
+        """Call the function ``act``, which uses the stream; if it fails, discard all further output."""
         try:
             act()
         except ValueError as error:
@@ -52,7 +54,7 @@ class Outlet:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        """Redirect the stream to the null device, so that Python's flush at exit does not fail too."""
+        """Discard all further output, also that of Python's flush at exit, and call ``told`` with the error."""
         with contextlib.suppress(OSError, ValueError), _nowhere() as nowhere:
             os.dup2(nowhere.fileno(), self._stream.fileno())
             self._stream.flush()
@@ -71,11 +73,11 @@ def _warn(error: OSError) -> None:
 
 @contextlib.contextmanager
 def lasting_streams() -> Iterator[None]:
-    """Replace standard output and error by :class:`Outlet` within the block.
+    """Within the block, replace standard output and error by :class:`Outlet`, so that their failure ends no program.
 
-    If standard input, output or error was closed when the program began, its file descriptor (0, 1 or 2) is connected
-    to the null device. Otherwise the next file that the run opens would get this descriptor, and output of libraries
-    would end up in that file.
+    A program may also be started with standard input, output or error closed. In that case the file descriptor (0, 1 or
+    2) is connected to the null device. Otherwise the next file that the program opens would get this descriptor, and
+    libraries would write their output into the file.
     """
     for number in range(3):
         try:

@@ -1,4 +1,4 @@
-"""Plug-ins: algorithms, models, metrics and scenarios that other installed distributions add by entry points."""
+"""Plug-ins: algorithms, models, metrics and scenarios that other installed distributions offer by entry points."""
 
 from collections.abc import Container
 from importlib.metadata import EntryPoint, entry_points
@@ -8,15 +8,18 @@ from recbole.utils.errors import UserError
 
 ALGORITHMS, MODELS = "erase_bench.algorithms", "erase_bench.models"
 METRICS, SCENARIOS = "erase_bench.metrics", "erase_bench.scenarios"
-"""Entry-point groups. A distribution declares ``name = module:object`` in one of them."""
+"""The groups of entry points. A distribution offers an object by declaring ``name = module:object`` in one of them."""
 
 
 def offered(group: str, own: Container[str] = ()) -> dict[str, EntryPoint]:
-    """Return the entry points in a group, by name, without importing them.
+    """Return what other distributions offer in a group, without importing it.
 
     Args:
-        group: one of the groups above.
-        own: names that this package has itself.
+        group: :data:`ALGORITHMS`, :data:`MODELS`, :data:`METRICS` or :data:`SCENARIOS`.
+        own: the names of this package's own algorithms, models, metrics or scenarios, which no other may have.
+
+    Returns:
+        A dict from the name of the offered object to its entry point.
 
     Raises:
         UserError: two distributions offer the same name, or one offers a name that this package has.
@@ -41,7 +44,7 @@ def load(point: EntryPoint) -> Any:
     """Import the object that an entry point names, and return it.
 
     Raises:
-        UserError: it cannot be imported; the message names the distribution.
+        UserError: the object cannot be imported; the message names the distribution that offers it.
     """
     try:
         return point.load()

@@ -19,7 +19,7 @@ def ensure_dir(dir_path: str | os.PathLike[str]) -> None:
 
 
 def set_color(log: str, color: str, highlight: bool = True) -> str:
-    """Return a text between terminal codes that colour it.
+    """Return a text surrounded by the control codes that show it in a colour on a terminal.
 
     Args:
         log: the text.
@@ -33,18 +33,20 @@ def set_color(log: str, color: str, highlight: bool = True) -> str:
 def early_stopping(
     value: float, best: float, cur_step: int, max_step: int, bigger: bool = True
 ) -> tuple[float, int, bool, bool]:
-    """Update early stopping after a validation. A score equal to the best counts as an improvement.
+    """Decide after a validation whether training should stop.
+
+    A score that equals the best one counts as an improvement.
 
     Args:
         value: the score of this validation.
-        best: the best score so far.
-        cur_step: number of validations since the best one, before this validation.
-        max_step: training stops after more than this many validations in a row without improvement.
+        best: the best score of the earlier validations.
+        cur_step: the number of validations in a row without improvement, before this one.
+        max_step: training should stop after more than this many validations in a row without improvement.
         bigger: whether larger scores are better.
 
     Returns:
-        The best score, the number of validations since the best one, whether to stop, and whether this validation is
-        the best so far.
+        The best score, including this validation; the number of validations in a row without improvement, including
+        this one; whether to stop; and whether this validation is the best so far.
     """
     if value >= best if bigger else value <= best:
         return value, 0, False, True
@@ -52,11 +54,11 @@ def early_stopping(
 
 
 def calculate_valid_score(valid_result: Mapping[str, float], valid_metric: str | None = None) -> float:
-    """Return the value of a metric in a result; names are compared ignoring case.
+    """Return the value of the metric that decides about early stopping, from the metrics of a validation.
 
     Args:
-        valid_result: metric name to value.
-        valid_metric: the metric; None means Recall@10.
+        valid_result: dict from the name of a metric, such as ``recall@10``, to its value.
+        valid_metric: the name of the wanted metric, in upper or lower case; None means Recall@10.
 
     Raises:
         KeyError: the result has no such metric.
@@ -69,5 +71,5 @@ def calculate_valid_score(valid_result: Mapping[str, float], valid_metric: str |
 
 
 def dict2str(result_dict: Mapping[str, float]) -> str:
-    """Return a result on one line, as ``name : value`` separated by four spaces."""
+    """Return a dict from metric to value as text on one line: ``name : value``, separated by four spaces."""
     return "    ".join(f"{name} : {value}" for name, value in result_dict.items())

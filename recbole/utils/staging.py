@@ -1,4 +1,4 @@
-"""Replaces several files together: none is replaced before all have been written."""
+"""Replaces several files of a folder together: the old ones stay in place until all new ones have been written."""
 
 import contextlib
 import os
@@ -12,13 +12,13 @@ from recbole.utils.temporary import folder_beside
 
 @contextlib.contextmanager
 def workspace(folder: str | Path) -> Iterator[Path]:
-    """Create a temporary folder on the file system of ``folder``.
+    """Create a temporary folder for the block, on the same file system as a given folder.
 
-    It is created inside ``folder``, or in its nearest existing parent, and removed at the end of the block. If the
-    process is killed, the next workspace in the same place removes it.
+    The temporary folder is created inside the given one or, if that does not exist, inside its nearest existing parent.
+    It is removed at the end of the block. If the process is killed, the next call in the same place removes it.
 
     Args:
-        folder: a path, which need not exist.
+        folder: the given folder, which need not exist.
 
     Yields:
         The path of the empty temporary folder.
@@ -37,16 +37,19 @@ def workspace(folder: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def staged(folder: str | Path, last: str | None = None) -> Iterator[Path]:
-    """Yield an empty temporary folder; when the block ends without error, move its files to ``folder``.
+    """Let the block write files to a temporary folder, and move them to ``folder`` when the block ends without error.
 
-    They replace files of the same names. On an error ``folder`` is unchanged; if it did not exist, it is not created.
-    If several processes do this at the same time, each moves all of its files before the next one starts.
+    The files replace those with the same names. After an error ``folder`` is unchanged; if it did not exist, it is not
+    created. If several processes do this at the same time, each moves all of its files before the next one starts.
 
     Args:
         folder: the destination.
-        last: name of a file without which the others are not used, or None. Its old version in ``folder`` is deleted
-            before the others are moved, and its new version is moved last. If the process is killed in between, the
-            file is missing, so that old and new files are never used together.
+        last: the name of the most important file, without which programs do not use the others; None for no such file.
+            Its old version is deleted before the other files are moved, and its new version is moved last. If the
+            process is killed in between, the file is missing, so that old and new files are never used together.
+
+    Yields:
+        The path of the temporary folder, which is empty.
 
     Raises:
         UserError: a file cannot be written or moved.

@@ -1,9 +1,11 @@
-"""Temporary files and folders next to their destination, which are removed even if their process was killed.
+"""Temporary files and folders, which are removed even if the process that made them was killed.
 
-Each name is random and created exclusively, so that two processes never share one and existing links are not followed.
-The process that writes a temporary file holds the operating system's lock on it. The next process that writes in the
-same folder removes all temporary files that no process has locked. On file systems without locks it removes those that
-have not changed for ``STALE_SECONDS``.
+A temporary file is in the same folder as the file that it will replace. It has a random name, and is only created if
+the name does not exist yet. So two processes never use the same file, and symbolic links are not followed.
+
+While a process uses a temporary file, it holds the operating system's lock on it. The next process that writes in the
+same folder removes all temporary files that are not locked. On file systems without locks, it removes those that have
+not changed for ``STALE_SECONDS``.
 """
 
 import contextlib
@@ -22,29 +24,33 @@ from recbole.utils.lock import STALE_SECONDS, clock_of
 _ENDING = ".erase.partial"
 _OURS = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(_ENDING)}")
 _ROOM = 255 - len(f"..{'0' * 8}{_ENDING}")
-"""The number of bytes of a destination's name that fit in the name of its temporary file."""
+"""The largest number of bytes of a file's name that fit into the name of its temporary file."""
 
 
 def name_beside(path: Path) -> Path:
-    """Return a random unused name in the folder of ``path`` for a temporary file that will become ``path``."""
+    """Return a random path in the folder of ``path``, for a temporary file that will be renamed to ``path``."""
     kept = os.fsencode(path.name)[:_ROOM].decode(errors="ignore")
     return path.with_name(f".{kept}.{secrets.token_hex(4)}{_ENDING}")
 
 
 def hold(descriptor: int, path: Path) -> bool:
-    """Lock a file that was just created.
+    """Lock a temporary file that this process has just created.
+
+    Args:
+        descriptor: the descriptor of the open file.
+        path: its path.
 
     Returns:
-        False if another process has removed the file as abandoned; it must then be created again.
+        False if another process has removed the file before it was locked, so that it has to be created again.
     """
     return _locked(descriptor) is not False and _leads_to(path, descriptor)
 
 
 @contextlib.contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
-    """Yield a new empty temporary folder next to ``path``; it is removed when the block ends.
+    """Create an empty temporary folder next to ``path`` for the block, and yield its path.
 
-    Temporary files and folders that killed processes left in the same place are removed first.
+    Before, temporary files and folders of killed processes in the same place are removed.
 
     Raises:
         OSError: the folder cannot be created.
@@ -68,7 +74,7 @@ def folder_beside(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files and folders in ``folder`` whose processes have ended."""
+    """Remove the temporary files and folders in ``folder`` that were made by processes that have ended."""
     try:
         found = [entry.name for entry in os.scandir(folder) if _OURS.fullmatch(entry.name)]
     except OSError:  # missing or unreadable; the caller's next step will report it
@@ -86,7 +92,11 @@ def sweep(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int | None]:
-    """Yield a descriptor for a file or folder that is not a link; None if folders cannot be opened (Windows)."""
+    """Open a file or folder within the block, and yield its descriptor; None for a folder on Windows.
+
+    Raises:
+        OSError: ``path`` does not exist, is a symbolic link, or cannot be opened.
+    """
     is_folder = path.is_dir() and not path.is_symlink()
     if is_folder and os.name == "nt":
         yield None
@@ -100,7 +110,14 @@ def _opened(path: Path) -> Iterator[int | None]:
 
 
 def _is_dead(descriptor: int, path: Path) -> bool:
-    """Return whether the process that wrote an open file has ended; if so, this process has now locked the file."""
+    """Return whether the process that made a temporary file or folder has ended.
+
+    If the answer is True and there are locks, this process has locked the file.
+
+    Args:
+        descriptor: the descriptor of the file or folder, which is open.
+        path: its path.
+    """
     locked = _locked(descriptor)
     if locked is not None:
         return locked and _leads_to(path, descriptor)
@@ -110,7 +127,7 @@ def _is_dead(descriptor: int, path: Path) -> bool:
 
 
 def _locked(descriptor: int) -> bool | None:
-    """Return whether the operating system granted a lock; None if locks do not work, as on Windows."""
+    """Try to lock an open file; return whether it worked, or None if the system has no locks, as on Windows."""
     if os.name == "nt":
         return None
     try:

@@ -1,4 +1,4 @@
-"""Restores process-wide state, such as logging, after a run that was started from Python."""
+"""Restores what a run changes in the whole process, such as logging, after a run that a Python script started."""
 
 import contextlib
 import logging
@@ -10,10 +10,10 @@ _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Restore logging handlers and levels, torch's number of threads and its determinism flags after the block.
+    """After the block, restore logging, torch's number of threads and torch's determinism flags.
 
-    Within the block the package's logger (``recbole``) starts without handlers, so that a run can add its own. Those
-    are closed at the end.
+    Logging means the handlers and levels of the root logger and of this package's logger ``recbole``. At the beginning
+    of the block, ``recbole`` has no handlers, so that a run can add its own; these are closed at the end.
     """
     import torch
 
