@@ -113,7 +113,8 @@ def views_of(model: AbstractRecommender, dataset: Dataset, wanted: Sequence[str]
         matrix = made[name].values().cpu().numpy().astype(np.float64)
         if not np.isfinite(matrix[1:]).all():
             raise UserError(
-                f"the view '{name}' of the {type(model).__name__} contains NaN or infinity: it cannot be attacked"
+                f"no attack on the view '{name}' of the {type(model).__name__}: it contains NaN or infinity, so "
+                "training or unlearning has diverged"
             )
         found[name] = Features(matrix)
     return found

@@ -176,7 +176,7 @@ class Config:
         return self.get(key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of ``key``, or ``default`` if the key is missing. :meth:`unread` then omits the key."""
+        """Return the value of ``key``, or ``default`` if the key is missing. From then on the key counts as read."""
         self._read.add(key)
         return self._values.get(key, default)
 

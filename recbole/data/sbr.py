@@ -187,9 +187,12 @@ class SequentialDataset(AtomicDataset):
         return Labelled.of(self, rows.number, rows.positives)
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
-        """Return an evaluation row (ranking) for the last retained test example of each user (int64 ids), as in ERASE.
+        """Return one evaluation row, an input to rank items for, per user: the last test example not forgotten.
 
-        Users without a retained test example are counted in ``n_skipped``.
+        ERASE uses the same examples. The result's ``n_skipped`` counts the users without such an example.
+
+        Args:
+            users: ids of users, int64.
         """
         rows = self.log.rows_of(users)
         rows = self.still_examples(rows[self.log.split[rows] == SPLITS["test"]])

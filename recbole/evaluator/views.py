@@ -33,9 +33,9 @@ class Views:
         utility: the test rows from which utility metrics are computed, in up to two variants: ``all`` is made of all
             data; ``current`` is made of the data without the forgotten interactions, and is missing when nothing has
             been forgotten.
-        shown: one row per requesting user (a user with a deletion request) and per other user in a fixed random sample;
-            if there are no requesting users, one row for every user. Inputs are without the forgotten interactions.
-            Users without enough data for a ranking have no row.
+        shown: the rows whose lists are searched for forgotten items: one per requesting user (with a deletion request)
+            and per other user in a fixed random sample; if there are no requesting users, one row for every user.
+            Inputs are without the forgotten interactions. Users without enough data for a ranking have no row.
         requesting: int64, ids of the requesting users.
         forgotten: for each row of ``shown``, the item ids that this user asked to forget.
         trained: bool, one value per item in ``forgotten``: whether an interaction of this user with this item was used

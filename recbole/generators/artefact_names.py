@@ -18,7 +18,10 @@ ATTACK, TARGET_STRATEGY = "bandwagon", "unpopular"
 
 
 def sensitive_method(category: str) -> str:
-    """Return the value of ``unlearning_sample_selection_method`` (part of file names) for a sensitive category."""
+    """Return the name for "the items of a sensitive category are forgotten", such as ``sensitive_category_health``.
+
+    It follows ``unlearning_sample_selection_method`` in the names of the checkpoints and results of a run.
+    """
     return f"{_OF_CATEGORY}{category}"
 
 

@@ -32,7 +32,11 @@ class Incidence:
 
     @classmethod
     def of(cls, matrix: torch.Tensor) -> Self:
-        """Build the entries from padded histories, int64 [users, baskets, positions] of item ids; 0 is padding."""
+        """Return an instance with an entry for each item id in ``matrix``.
+
+        Args:
+            matrix: padded histories, int64 [users, baskets, positions] of item ids; 0 is padding.
+        """
         user, slot, place = matrix.nonzero(as_tuple=True)
         return cls(matrix.shape[0], matrix.shape[1], user, slot, matrix[user, slot, place])
 

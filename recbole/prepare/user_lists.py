@@ -136,7 +136,7 @@ def read_lists(path: Path) -> Pairs:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     if not items:
-        raise UserError(f"{path}: contains no items")
+        raise UserError(f"{path}: contains no items; a line should have a user's number, then item numbers")
     return Pairs(np.array(users, dtype=np.int64), np.array(items, dtype=np.int64))
 
 

@@ -85,8 +85,8 @@ def _read(path: str) -> dict[str, Any]:
     choices: dict[str, tuple[str, ...]] = {"method": tuple(METHODS), "model": tuple(MODELS)}
     for key, known in choices.items():
         if settings[key] not in known:
-            hint = suggest(str(settings[key]), known) or f"; known values: {', '.join(known)}"
-            raise UserError(f"{path}: {key}: unknown value {settings[key]!r}{hint}")
+            near = suggest(str(settings[key]), known)
+            raise UserError(f"{path}: {key} should be one of {', '.join(known)}, not {settings[key]!r}{near}")
     return settings
 
 

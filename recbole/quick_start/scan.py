@@ -26,7 +26,7 @@ _ONE_MODEL = """is not an ensemble and was not checked: it is a single model tha
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "erase-bench scan") -> int:
-    """Run the program: check a checkpoint file and print which parts of the ensemble depend on forgotten interactions.
+    """Run the program: print which sub-models of the ensemble in a checkpoint file depend on interactions it forgot.
 
     Args:
         argv: the command-line arguments; None for those of the process.

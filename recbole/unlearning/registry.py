@@ -88,7 +88,7 @@ def algorithm_names() -> list[str]:
 
 
 def own_names() -> list[str]:
-    """Return the names of this package's own algorithms, in the order of :func:`algorithm_names`."""
+    """Return the names of this package's algorithms, without plug-ins, in the order of :func:`algorithm_names`."""
     return [*ERASE_ALGORITHMS, *sorted(set(_own()) - set(ERASE_ALGORITHMS))]
 
 

@@ -95,11 +95,11 @@ class System:
         self.subspace.clear(self.difference, self.unread)
 
     def product(self, part: slice = slice(None), times: int = 1) -> HessianProduct:
-        """Return the Hessian-vector product ``v -> H v``, a function of flat vectors.
+        """Return the function that maps a flat vector ``v`` to ``H v``, with the Hessian ``H`` of the sampled loss.
 
         Args:
             part: the rows of each batch in ``sample`` from which ``H`` is estimated; all rows by default.
-            times: factor by which the product is multiplied: the inverse of the fraction of rows in ``part``.
+            times: factor for the product, the number of rows of a batch divided by the number in ``part``.
         """
         batches, weights = self.sample
         return HessianProduct(self.subspace, [b[part] for b in batches], times, weights)

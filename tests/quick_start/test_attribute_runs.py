@@ -111,7 +111,7 @@ def test_erases_file_is_translated_to_a_command_line(tmp_path):
     ("content", "told"),
     [
         ('{"methd": "d2d"}', "unknown key 'methd', did you mean 'method'"),
-        ('{"method": "u3u"}', "method: unknown value 'u3u', did you mean 'u2u'"),
+        ('{"method": "u3u"}', "method should be one of original, u2u, d2d, retrain, adv, not 'u3u', did you mean"),
         ('{"lr": "fast"}', "lr should be a number"),
         ("[1]", "expected a JSON object, found list"),
         ("{", "not a JSON file"),

@@ -14,21 +14,22 @@ from recbole.model.present import map_present, present_users
 
 
 class DCCF(GraphRecommender):
-    """Graph convolution combined with attention to latent intents; both also reweight the graph's edges.
+    """Graph convolution combined with attention to latent intents; the outputs of both also give edges new weights.
 
     X. Ren et al., "Disentangled Contrastive Collaborative Filtering", SIGIR 2023. Written from memory of the paper and
-    of how the authors' published program behaves; equation numbers not checked. A layer takes ``E`` to
-    ``E + Z + R + H_z + H_r``:
+    of how the authors' published program behaves; equation numbers not checked. A layer maps
+    the node embeddings ``E`` [nodes, d] to ``E + Z + R + H_z + H_r``:
 
     * ``Z`` is LightGCN's propagation of ``E``;
-    * ``R = softmax(E C) C^T`` is a mixture of ``n_intents`` prototypes ``C`` [d, K]; users and items have separate
+    * ``R = softmax(E C) C^T`` is a mixture of K = ``n_intents`` prototypes ``C`` [d, K]; users and items have separate
       prototypes;
     * ``H_z`` and ``H_r`` are each node's weighted mean of its neighbours' ``E``. An edge has the weight
       ``(1 + cos) / 2``, where ``cos`` is the cosine of its two nodes in ``Z`` (for ``H_z``) or ``R`` (for ``H_r``).
 
-    The final embeddings are the sum of all layers. As in the authors' program, the contrastive losses are means over
-    the batch's distinct users (items), which serve as each other's negatives, and the regularisers are squared norms
-    that are not divided by the batch size. These terms depend on the whole batch, not on single examples.
+    The final embeddings are the sum of all layers. The contrastive losses compare each layer's ``Z`` with its ``R``,
+    ``H_z`` and ``H_r``. As in the authors' program they are means over the batch's distinct users (items), which serve
+    as each other's negatives, and the regularisers are squared norms that are not divided by the batch size. These
+    terms depend on the whole batch, not on single examples.
     """
 
     loss_of_examples = False

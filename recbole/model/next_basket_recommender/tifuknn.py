@@ -37,8 +37,9 @@ class TIFUKNN(NextBasketRecommender):
         self.group_size, self.n_neighbors = config["group_size"], config["n_neighbors"]
         self.within_decay, self.group_decay = config["within_decay_rate"], config["group_decay_rate"]
         self.alpha = config["alpha"]
-        if self.group_size < 1 or self.n_neighbors < 1:
-            raise UserError("group_size and n_neighbors must be 1 or more")
+        for name in ("group_size", "n_neighbors"):
+            if config[name] < 1:
+                raise UserError(f"{name} should be 1 or more, not {config[name]}")
         self.fake_loss = nn.Parameter(torch.zeros(1))
         self.rebuild(dataset)
 
@@ -61,7 +62,10 @@ class TIFUKNN(NextBasketRecommender):
         self.users = users.to(self.device)
 
     def learned(self) -> list[scipy.sparse.csr_array]:
-        """Return a list with the vectors of all users, a sparse matrix [n_users, n_items]; zeros if there is none."""
+        """Return the fitted values: a list with one sparse matrix [n_users, n_items], whose rows are users' vectors.
+
+        Rows of users without baskets are zero.
+        """
         user = self.users.repeat_interleave(self.vectors.crow_indices().diff())
         values, *place = (x.cpu().numpy() for x in (self.vectors.values(), user, self.vectors.col_indices()))
         return [scipy.sparse.csr_array((values, place), shape=(self.n_users, self.n_items))]

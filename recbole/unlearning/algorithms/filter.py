@@ -76,7 +76,7 @@ class Filter(UnlearningAlgorithm):
         return ()
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mark the requests' interactions as forgotten, and hide their (user, item) pairs.
+        """Mark the requests' interactions as forgotten, and never recommend their items to their users again.
 
         Args:
             requests: the requests, which are answered together.

@@ -40,10 +40,10 @@ class Pau(ProtectionAlgorithm):
         minimise  -R_c + lambda |R - b|,  b the R of the model before unlearning
 
     PAU also fixes the groups' norms. With lambda > 1 this is not necessary: scaling all embeddings up raises R_c by no
-    more than R, as (I + X)^-1 is operator convex, so growth of R beyond b never lowers the objective. Embeddings are
-    divided by the root of their mean squared length before unlearning (attribute ``base``). The S_j do not depend on
-    the sign of a group's mean: two groups with means m and -m can have equal S_j. A constant 1 is therefore appended to
-    each embedding, to include the means in the S_j. A step takes O(users x d^2 + groups x d^3).
+    more than it raises R, as (I + X)^-1 is operator convex, so scaling R beyond b never lowers the objective.
+    Embeddings are divided by the root of their mean squared length before unlearning (attribute ``base``). The S_j do
+    not depend on the sign of a group's mean: two groups with means m and -m can have equal S_j. A constant 1 is
+    therefore appended to each embedding, to include the means in the S_j. A step takes O(users x d^2 + groups x d^3).
     """
 
     name = "pau"
