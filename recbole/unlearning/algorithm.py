@@ -130,9 +130,8 @@ class UnlearningAlgorithm(ABC):
                 ``NotApplied``, a memory error or an overflow, and must then leave the model unchanged.
 
         Returns:
-            The outcome of ``answer``, to which this method adds the seconds of each phase (``seconds``), the requests
-            that needed no change and why (``idle``), and the numbers of affected training examples before and after
-            (``n_examples``). If ``answer`` was not called, the status is ``skipped``.
+            The outcome of ``answer`` with the seconds of each phase (``seconds``), the requests that needed no change
+            (``idle``) and the numbers of affected examples (``n_examples``); ``skipped`` without a call of ``answer``.
         """
         clock = Clock(self.device, *PHASES)
         change = self.bench.forget(np.concatenate([request.rows for request in requests]))
