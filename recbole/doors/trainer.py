@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from recbole.trainer.loop import TrainingLoop
 from recbole.trainer.state import Run, State
 from recbole.utils import UserError
 from recbole.utils.recbole_helpers import get_local_time
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 logger = logging.getLogger("recbole")
 
@@ -150,8 +147,6 @@ class _Loop(TrainingLoop):
 
     It stores the loss of each epoch in ``trainer.train_loss_dict``, and calls ``callback_fn`` after each validation.
     """
-
-    board: SummaryWriter | None
 
     def __init__(
         self, trainer: Trainer, config: Config, data: Any, callback_fn: Callable[[int, float], Any] | None

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,15 +16,13 @@ from recbole.ensemble.aggregate import get_aggregator
 from recbole.ensemble.model import Ensemble
 from recbole.ensemble.training import PartRun, Shards, Trained, Workspace, train_all
 from recbole.model import get_model
+from recbole.trainer.board import Board
 from recbole.trainer.learn import Learned, learn
 from recbole.trainer.progress import Progress
 from recbole.trainer.state import Run, State
 from recbole.utils import init_seed
 from recbole.utils.device import now
 from recbole.utils.seeds import torch_seed
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 logger = logging.getLogger("recbole")
 
@@ -85,7 +83,7 @@ def learn_ensemble(
     shard_of: np.ndarray,
     workspace: Workspace | None = None,
     known: Mapping[int, Weights] | None = None,
-    board: SummaryWriter | None = None,
+    board: Board | None = None,
 ) -> LearnedEnsemble:
     """Train an ensemble on the retained rows of a log, and return it. The ensemble itself is not saved to a file.
 
@@ -100,7 +98,7 @@ def learn_ensemble(
         workspace: the files in which finished shards and snapshots of unfinished training are saved, so that the same
             call can continue after an interruption; None saves nothing.
         known: shard number to weights, for shards that are already trained on the retained rows; None for none.
-        board: the TensorBoard writer for the training of the aggregation; None writes nothing.
+        board: TensorBoard's curves of the training of the aggregation; None writes nothing.
 
     Raises:
         UserError: a training diverged, or a file cannot be written.
@@ -131,7 +129,7 @@ def _aggregate(
     shard_of: np.ndarray,
     weights: Mapping[int, Weights],
     workspace: Workspace,
-    board: SummaryWriter | None,
+    board: Board | None,
 ) -> Learned:
     """Build the ensemble from the weights of its shards, and train its aggregation if the aggregation has parameters.
 
@@ -141,7 +139,7 @@ def _aggregate(
         shard_of: int16 [rows], the shard of each log row.
         weights: shard number to the weights of the shard's trained model.
         workspace: the files in which a snapshot of the training is saved.
-        board: the TensorBoard writer; None writes nothing.
+        board: TensorBoard's curves; None writes nothing.
     """
     config, kind = run.config, get_aggregator(run.config["aggregate"])
     own = {"seed": torch_seed(config["seed"], "aggregate"), "epochs": config["aggregate_epochs"], "weight_decay": 0.0}

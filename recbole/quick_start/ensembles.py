@@ -23,14 +23,14 @@ from recbole.utils import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch.utils.tensorboard import SummaryWriter
+    from recbole.trainer.board import Board
 
 NO_EPOCH = -1
 """The epoch number in an ensemble's checkpoint file, which stands for none: every shard's model has its own epoch."""
 
 
 def train_ensemble(
-    setup: Setup, state: State, board: SummaryWriter | None
+    setup: Setup, state: State, board: Board | None
 ) -> tuple[LearnedEnsemble, dict[str, Any], Workspace]:
     """Train the models of all shards of an ensemble from scratch, then its aggregation, and save the ensemble.
 
@@ -41,7 +41,7 @@ def train_ensemble(
         setup: settings and data of the run.
         state: what to train: whether it is a base or a retrained ensemble, which interactions are left out, and the
             file to save it in.
-        board: a TensorBoard writer, or None for no curves.
+        board: TensorBoard's curves, or None.
 
     Returns:
         The trained ensemble; a dict with the entries ``coupled`` and ``ensemble`` for the JSON record of the run; and

@@ -1,5 +1,6 @@
 """Downloading checkpoints from the Hugging Face Hub."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,7 @@ def fetch(said: str, config: Config, flag: str = "hf_model_path") -> Path:
 def _downloaded(said: str, address: Address, token: str | None, cache: str | None, flag: str) -> Path:
     from huggingface_hub import errors, hf_hub_download
 
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # no warning for each of its attempts
     try:
         return Path(hf_hub_download(
             address.repo, address.path, repo_type=address.kind, revision=address.revision, token=token, cache_dir=cache

@@ -14,7 +14,6 @@ from recbole.evaluator.kinds import Row
 from recbole.model import get_model
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.other_seeds import distances
-from recbole.quick_start.record import reference_name
 from recbole.quick_start.setup import Setup
 from recbole.trainer.learn import check, load
 from recbole.trainer.places import Places
@@ -111,6 +110,6 @@ def distances_from_monolithic(
     """
     if stored is None:
         return [], []
-    reference = Reference(models[KIND][0], reference_name(stored.path), False)
+    reference = Reference(models[KIND][0], stored.reference, False)
     ensembles = {kind: model for kind, model in models.items() if kind != KIND}
     return distances(setup.scenario.questions()[0], view, ensembles, reference), [reference.name]

@@ -6,6 +6,7 @@ from typing import Any
 
 from recbole.config import Config
 from recbole.config.derived import device_settings
+from recbole.config.ensembles import settle_ensemble
 from recbole.model import get_model
 from recbole.quick_start.setup import Setup, begin
 from recbole.scenario.known_scenarios import scenario_of
@@ -35,6 +36,10 @@ def setup_of(
     changes |= device_settings(device, {}) if device else {}
     config = Config.restored(settings, **changes)
     config.bind_model(get_model(config["model"]))
+    try:
+        settle_ensemble(config, get_model(config["model"]).type)
+    except UserError as error:
+        raise UserError(f"{stored.path}: {error}") from error
     setup = begin(config, scenario_of(config), forgetting and meta.get("mask") is not None)
     if meta["dataset"] != setup.dataset.log.fingerprint:
         raise UserError(f"{stored.path} was trained on other data than those in {config['data_path']}")

@@ -12,7 +12,6 @@ from recbole.config.identity import told
 from recbole.evaluator import Asked, EvalSettings, Reference, Views, evaluate, get_probe
 from recbole.evaluator.kinds import Row
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.quick_start.record import reference_name
 from recbole.quick_start.setup import Setup
 from recbole.trainer.learn import check, load
 from recbole.trainer.stored import Stored
@@ -110,7 +109,7 @@ def distances_from_others(
     measured = {kind: model for kind, model in models.items() if kind not in _YARDSTICKS}
     for seed, stored in others.items():
         model = Asked(load(setup, setup.retrained(checkpoint), stored))
-        reference = Reference(model, reference_name(stored.path), False)
+        reference = Reference(model, stored.reference, False)
         seeds[reference.name] = seed
         rows += distances(setup.scenario.questions()[0], view, measured, reference)
     return rows, seeds

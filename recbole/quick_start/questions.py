@@ -20,7 +20,6 @@ from recbole.quick_start.attacks import Attacks
 from recbole.quick_start.closing import report
 from recbole.quick_start.monolithic import KIND, asked_monolithic, distances_from_monolithic
 from recbole.quick_start.other_seeds import distances, distances_from_others
-from recbole.quick_start.record import reference_name
 from recbole.quick_start.setup import Setup
 from recbole.quick_start.work import Work
 from recbole.trainer.learn import load
@@ -160,7 +159,7 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
             measured = {kind: model for kind, model in models.items() if not kind.startswith("retrained")}
             rows += distances(scenario.questions()[0], view, measured, reference)
         if not scenario.removes:  # no rows are removed, so nothing is retrained: measure the distance from the base
-            reference = Reference(before, reference_name(work.base.path))
+            reference = Reference(before, work.base.reference)
             rows += distances(scenario.questions()[0], view, {"unlearned": models["unlearned"]}, reference)
         further, of = distances_from_others(setup, work.others.get(checkpoint, {}), checkpoint, view, models)
         rows, seeds = rows + further, seeds | of
@@ -270,7 +269,7 @@ def _same_epoch(work: Work, checkpoint: int, models: dict[str, tuple[Asked, Row]
         )  # fmt: skip
         return None
     _, twin = work.references[checkpoint]
-    return Reference(models["retrained_same_epoch"][0], reference_name(work.same_epoch[checkpoint].path), twin)
+    return Reference(models["retrained_same_epoch"][0], work.same_epoch[checkpoint].reference, twin)
 
 
 def _evaluate(work: Work, checkpoint: int, view: Views, models: dict[str, tuple[Asked, Row]]) -> list[Row]:
@@ -286,7 +285,7 @@ def _evaluate(work: Work, checkpoint: int, view: Views, models: dict[str, tuple[
     scenario, reference = work.setup.scenario, None
     if "retrained" in models:
         other, twin = work.references[checkpoint]
-        reference = Reference(models["retrained"][0], reference_name(other.path), twin)
+        reference = Reference(models["retrained"][0], other.reference, twin)
     rows: dict[str, list[Row]] = {}
     first = ["retrained"] if reference is not None else []  # the others' distances use its scores
     for kind in [*first, *(kind for kind in reversed(models) if kind not in first)]:

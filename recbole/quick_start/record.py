@@ -17,7 +17,7 @@ from recbole.quick_start.setup import Setup
 from recbole.trainer.archive import SHA256
 from recbole.trainer.checkpoint import sha256_of_checkpoint
 from recbole.trainer.state import State
-from recbole.utils import UserError, check_replaceable, read_json, sha256_of_file, write_json
+from recbole.utils import UserError, check_replaceable, read_json, write_json
 from recbole.utils.device import peak_memory
 from recbole.utils.memory import peak_rss_mib
 
@@ -123,8 +123,3 @@ def check_result_file(path: str | Path, config: Config) -> None:
     if of_checkpoint or path.with_suffix(".pth").exists():
         raise UserError(f"cannot write {path}: this name is reserved for the record next to a checkpoint")
     check_replaceable(path, r'\{\s*"kind": "', "record of a run")
-
-
-def reference_name(path: str | Path) -> str:
-    """Return ``<file name> sha256:<digest>`` of a model's file, for the column ``reference`` of the result table."""
-    return f"{Path(path).name} sha256:{sha256_of_file(path)}"

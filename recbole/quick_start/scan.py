@@ -12,7 +12,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recbole.utils import OneLineParser, check_replaceable, write_json
+from recbole.utils import OneLineParser, UserError, check_replaceable, write_json
 from recbole.utils.ending import ended
 
 if TYPE_CHECKING:
@@ -77,19 +77,23 @@ def _scanned(path: Path, data_path: str | None, train: bool) -> dict[str, Any]:
 
 
 def _of_ensemble(stored: Stored, config: Config, dataset: Dataset, train: bool) -> dict[str, Any]:
-    from recbole.ensemble.model import SHARD_OF, WITHOUT, Ensemble
+    from recbole.ensemble.model import Ensemble
     from recbole.ensemble.partition.registry import get_partition
     from recbole.ensemble.scan import manifest, scan
-    from recbole.trainer.state import Run
+    from recbole.trainer.checkpoint import load_weights
+    from recbole.trainer.state import Run, State
 
-    weights, path = stored.content["state_dict"], stored.path
-    shard_of, without = weights[SHARD_OF].cpu().numpy(), weights[WITHOUT].cpu().numpy()
+    path, ensemble = stored.path, Ensemble(config, dataset)
+    load_weights(ensemble, stored.content, path)
+    shard_of, without = ensemble.shard_of.cpu().numpy(), ensemble.without.cpu().numpy()
+    if State("scanned", dataset, without).mask_digest != (stored.settings or {}).get("mask"):
+        raise UserError(f"{path}: its mask 'without' is not that of the rows which its settings say it has forgotten")
     print(f"{path}: {int(without.sum())} rows are forgotten; rows per shard before and after, with their SHA-256")
     rows = manifest(dataset, shard_of, without)
     for one in rows:
         print(f"  shard {one.shard}: {one.given} {one.before[:16]} -> {one.left} {one.after[:16]}")
     findings = []
-    for finding in scan(Run(config, Ensemble), dataset, weights, train):
+    for finding in scan(Run(config, Ensemble), dataset, ensemble.state_dict(), train):
         findings.append(asdict(finding))
         if not finding.clean:
             print(f"  {_name(finding.of)}: {finding.what} DEPEND on a forgotten row")

@@ -2,11 +2,10 @@
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import recbole
 from recbole.config import Config
@@ -19,12 +18,13 @@ from recbole.model import get_model
 from recbole.quick_start.closing import report, sensitive_csv
 from recbole.quick_start.ensembles import train_ensemble
 from recbole.quick_start.hub import fetch
-from recbole.quick_start.record import check_result_file, describe, reference_name, write_beside
+from recbole.quick_start.record import check_result_file, describe, write_beside
 from recbole.quick_start.setup import OF_TRAINING, Setup, begin, first_line
 from recbole.quick_start.writing import is_complete, only_writer
 from recbole.scenario.base import Scenario
 from recbole.scenario.known_scenarios import scenario_of
 from recbole.trainer import ResumeFile
+from recbole.trainer.board import Board
 from recbole.trainer.coupled import coupled
 from recbole.trainer.learn import Learned, check_data, learn, load
 from recbole.trainer.original import follow_original
@@ -35,9 +35,6 @@ from recbole.utils import UserError, atomic_write, write_json
 from recbole.utils.clock import Clock
 from recbole.utils.distributed import agreed, is_main
 from recbole.utils.logger import begin_log, init_logger
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 logger = logging.getLogger("recbole")
 
@@ -241,9 +238,7 @@ class _Done:
     unfinished: ResumeFile | Workspace
 
 
-def _train(
-    setup: Setup, state: State, identity: Identity, arguments: list[str], board: "SummaryWriter | None"
-) -> _Done:
+def _train(setup: Setup, state: State, identity: Identity, arguments: list[str], board: Board | None) -> _Done:
     """Train the model or ensemble that ``state`` describes, and save it to the state's file."""
     if setup.config["ensemble"]:
         return _Done(*train_ensemble(setup, state, board))
@@ -255,23 +250,14 @@ def _train(
 
 
 @contextlib.contextmanager
-def _curves(setup: Setup, stem: str) -> "Iterator[SummaryWriter | None]":
-    """Yield a TensorBoard writer for the run; None if ``tensorboard`` is off or this is not the main process."""
-    board = _board(setup.scenario.places.board / stem) if setup.config["tensorboard"] and is_main() else None
+def _curves(setup: Setup, stem: str) -> Iterator[Board | None]:
+    """Yield TensorBoard's curves of the run; None if ``tensorboard`` is off or this is not the main process."""
+    board = Board(setup.scenario.places.board / stem) if setup.config["tensorboard"] and is_main() else None
     try:
         yield board
     finally:
         if board is not None:
             board.close()
-
-
-def _board(folder: Path) -> "SummaryWriter":
-    from torch.utils.tensorboard import SummaryWriter
-
-    try:
-        return SummaryWriter(os.fspath(folder))
-    except OSError as error:
-        raise UserError(f"cannot write {folder.parent}: {error.strerror}; --tensorboard False avoids it") from error
 
 
 def _reference(setup: Setup, state: State, stored: Stored | None, path: str | None) -> tuple[Stored, bool | str] | None:
@@ -293,7 +279,7 @@ def _reference(setup: Setup, state: State, stored: Stored | None, path: str | No
 
 
 def _compared(setup: Setup, state: State, other: Stored, twin: bool | str) -> Reference:
-    return Reference(load(setup, state, other), reference_name(other.path), twin)
+    return Reference(load(setup, state, other), other.reference, twin)
 
 
 def _valid_rows(best_valid: dict[str, float], state: State, about: Row) -> list[Row]:

@@ -251,11 +251,11 @@ def _record_before(checkpoint: Path, resume: ResumeFile) -> dict[str, Any]:
     """Return the JSON record that this run wrote next to a checkpoint's file before it was interrupted.
 
     Raises:
-        UserError: the record no longer exists.
+        UserError: the checkpoint or the record no longer exists.
     """
     record = read_beside(checkpoint)
-    if record is None:
-        gone = checkpoint.with_suffix(".json")
+    if record is None or not checkpoint.exists():
+        gone = checkpoint if record is not None else checkpoint.with_suffix(".json")
         raise UserError(f"{gone} was removed after the run was interrupted; delete {resume.path} to start over")
     return record
 

@@ -16,7 +16,7 @@ from recbole.trainer.state import State
 from recbole.trainer.stored import BUDGET, Stored, refuse_to_replace
 from recbole.unlearning.algorithm import UnlearningAlgorithm
 from recbole.unlearning.schedule import LAST, N_CHECKPOINTS
-from recbole.utils import UserError, sha256_of_file
+from recbole.utils import UserError
 
 logger = logging.getLogger("recbole")
 
@@ -59,7 +59,7 @@ class Work:
     @cached_property
     def base_sha256(self) -> str:
         """The SHA-256 of the base model's file, in hexadecimal digits."""
-        return sha256_of_file(self.base.path)
+        return self.base.sha256
 
     @property
     def selected_epochs(self) -> dict[str, Any]:

@@ -7,7 +7,6 @@ values afterwards. Therefore no loaded object is much larger than the file, and 
 storage.
 """
 
-import hashlib
 import pickletools
 import struct
 import time
@@ -20,7 +19,8 @@ from typing import IO, Any
 
 import torch
 
-from recbole.utils import UserError, read_json
+from recbole.utils import UserError, read_json, sha256_of_file
+from recbole.utils.files import Stamp, stamp
 
 SHA256 = "file_sha256"
 """The key under which a ``.json`` record contains the SHA-256 of the checkpoint next to it."""
@@ -51,7 +51,7 @@ _RACY = 1.0
 A second change within so short a time may leave the modification time, and so go unnoticed.
 """
 
-_sound: dict[Path, tuple[tuple[int, ...], frozenset[str]]] = {}
+_sound: dict[Path, tuple[Stamp | None, frozenset[str]]] = {}
 """Files already checked: path to ``((device, inode, size, mtime_ns), Python globals that the pickle looks up)``."""
 
 
@@ -77,9 +77,8 @@ def checked_archive(path: Path) -> frozenset[str]:
         UserError: the file is not an uncompressed zip archive with one pickle, is damaged, or its SHA-256 differs from
             that in the ``.json`` record next to it.
     """
-    status = path.stat()
-    stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    if path in _sound and _sound[path][0] == stamp:
+    status, now = path.stat(), stamp(path)
+    if path in _sound and _sound[path][0] == now:
         return _sound[path][1]
     digest = _expected(path)
     try:
@@ -90,13 +89,13 @@ def checked_archive(path: Path) -> frozenset[str]:
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, struct.error, UnicodeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise UserError(f"{path}: truncated or not a checkpoint ({reason})") from error
-    if digest is not None and _sha256(path) != digest:
+    if digest is not None and sha256_of_file(path) != digest:
         raise UserError(
             f"{path}: its SHA-256 differs from that in {path.with_suffix('.json').name} next to it: one of the "
             "two files was changed; restore it, or delete the .json if the .pth is correct"
         )
     if time.time() - status.st_mtime > _RACY:
-        _sound[path] = stamp, names
+        _sound[path] = now, names
     return names
 
 
@@ -113,12 +112,6 @@ def _expected(path: Path) -> str | None:
     if digest is not None and not isinstance(digest, str):
         raise UserError(f"{record}: {SHA256} is not a string; the file is not a record of this program")
     return digest
-
-
-def _sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _members(archive: zipfile.ZipFile, file: IO[bytes], size: int) -> Iterator[_Member]:

@@ -127,6 +127,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
+        if path.exists():
+            raise UserError(f"{path}: should be a checkpoint, but is not a regular file; move it away")
         raise UserError(f"{path}: there is no such checkpoint; train it first, or check --seed and --checkpoint_dir")
     if checked_archive(path) <= _OURS:
         try:

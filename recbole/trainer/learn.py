@@ -8,12 +8,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from recbole.data.dataset import Dataset
 from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.trainer.board import Board
 from recbole.trainer.checkpoint import check_weights, load_weights, save_checkpoint
 from recbole.trainer.loop import TrainingLoop
 from recbole.trainer.progress import Progress
@@ -25,9 +26,6 @@ from recbole.utils.deadline import Deadline
 from recbole.utils.device import now
 from recbole.utils.distributed import is_main
 from recbole.utils.ending import waiting
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 logger = logging.getLogger("recbole")
 
@@ -117,7 +115,7 @@ def learn(
     state: State,
     deadline: Deadline | None = None,
     resume: ResumeFile | None = None,
-    board: "SummaryWriter | None" = None,
+    board: Board | None = None,
     also: tuple[State, int] | None = None,
     build: Callable[[Run, State], AbstractRecommender] = new_model,
 ) -> Learned:
@@ -130,7 +128,7 @@ def learn(
             ``max_training_hours`` from now.
         resume: the snapshot file, from which a killed run resumes; None for no snapshots. The caller deletes the file
             once all results are written.
-        board: TensorBoard writer, or None.
+        board: TensorBoard's curves, or None.
         also: ``(second state, epoch)``: besides the weights of the best epoch, those of this epoch (from 0) are saved,
             in the file of the second state. None saves only the weights of the best epoch.
         build: function that returns the untrained model.

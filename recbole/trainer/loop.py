@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from tqdm import tqdm
@@ -17,6 +17,7 @@ from recbole.data.dataset import Dataset
 from recbole.evaluator.utility import validation
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.model.keyed_dropout import keyed_by, keyed_layers
+from recbole.trainer.board import Board
 from recbole.trainer.checkpoint import check_weights
 from recbole.trainer.learners import make_optimizer, rows_alone
 from recbole.trainer.optimizers import check_state
@@ -26,9 +27,6 @@ from recbole.utils import InputType, UserError, keyed
 from recbole.utils.deadline import Deadline
 from recbole.utils.device import now
 from recbole.utils.distributed import agreed, is_main, rank, share_buffers, sum_gradients, world_size
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 logger = logging.getLogger("recbole")
 
@@ -43,7 +41,7 @@ class TrainingLoop:
         model: a recommender, already on its device.
         dataset: the data; interactions that are marked as forgotten are not trained on.
         resume: reads and writes the snapshots; None trains without snapshots.
-        board: a TensorBoard ``SummaryWriter`` or None.
+        board: TensorBoard's curves, or None.
         deadline: the time limit; None means ``max_training_hours`` from now. No epoch that may end later is started.
         also: an epoch (from 0) whose weights are kept besides those of the best epoch, or None.
 
@@ -60,7 +58,7 @@ class TrainingLoop:
         model: AbstractRecommender,
         dataset: Dataset,
         resume: ResumeFile | None = None,
-        board: "SummaryWriter | None" = None,
+        board: Board | None = None,
         deadline: Deadline | None = None,
         also: int | None = None,
     ) -> None:

@@ -6,6 +6,7 @@ The mask says which interactions are forgotten.
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from recbole.config.identity import Identity, canonical, deciding, marked, marke
 from recbole.config.layers import packaged
 from recbole.trainer.checkpoint import load_checkpoint
 from recbole.trainer.state import State
-from recbole.utils import UserError
+from recbole.utils import UserError, sha256_of_file
+from recbole.utils.files import Stamp, stamp
 
 logger = logging.getLogger("recbole")
 
@@ -38,12 +40,14 @@ class Stored:
             version.
         version: the ``RESULTS_VERSION`` of the program that wrote the file, a number that is raised when results
             change; 0 for files of this program's first version, None for files of other programs.
+        stamp: what tells the file that was read from one that replaced it later (:func:`recbole.utils.files.stamp`).
     """
 
     path: Path
     content: dict[str, Any]
     settings: dict[str, Any] | None
     version: int | None
+    stamp: Stamp | None = None
 
     @classmethod
     def read(cls, path: Path) -> "Stored":
@@ -52,19 +56,40 @@ class Stored:
         Raises:
             UserError: the file is missing or damaged, or an entry in it has another type than this program writes.
         """
+        before = stamp(path)
         content = load_checkpoint(path)
         for key, kind in _KINDS.items():
             _check_kind(path, key, content.get(key), kind)
         meta = content.get("meta")
         if meta is None:
-            return cls(path, content, None, None)
+            return cls(path, content, None, None, before)
         for key, kind in _KINDS_OF_META.items():
             _check_kind(path, f"meta {key}", meta.get(key), kind)
         if not isinstance(meta.get("dataset"), str):
             raise UserError(f"{path}: its 'meta' has no entry 'dataset'; the file was not written by this program")
         if meta.get("settings") is not None:
-            return cls(path, content, meta["settings"], meta.get("results_version"))
-        return cls(path, content, _settings_of_first_version(content, meta), 0)
+            return cls(path, content, meta["settings"], meta.get("results_version"), before)
+        return cls(path, content, _settings_of_first_version(content, meta), 0, before)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of the file, 64 hexadecimal digits.
+
+        Raises:
+            UserError: the file was removed or replaced after it was read.
+        """
+        try:
+            digest = sha256_of_file(self.path)
+        except OSError:
+            digest = ""
+        if not digest or stamp(self.path) != self.stamp:
+            raise UserError(f"{self.path}: was changed or removed during this run; give the command again")
+        return digest
+
+    @property
+    def reference(self) -> str:
+        """``<file name> sha256:<digest>``: the file's name in the column ``reference`` of the result table."""
+        return f"{self.path.name} sha256:{self.sha256}"
 
     @property
     def identity(self) -> Identity | None:

@@ -32,7 +32,9 @@ MOMENT = 2.0
 USER_ERROR = 2
 _OF_PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG)
 
-_NO_MEMORY = re.compile(r"out of memory|allocate memory|size calculation overflowed", re.IGNORECASE)
+_NO_MEMORY = re.compile(
+    r"out of memory|allocate memory|size calculation overflowed|launch worker thread|start new thread", re.IGNORECASE
+)
 
 
 class Stopped(KeyboardInterrupt):
@@ -174,7 +176,7 @@ def _mendable(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno in _OF_PLACES:
         return f"{error.filename or 'cannot write'}: {error.strerror}"
     told = (str(error).strip().splitlines() or [""])[0]
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(told)):
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(told):
         return f"out of memory: {told[:200]}; use smaller batches, a smaller model or a smaller catalogue"
     return None
 

@@ -201,6 +201,18 @@ def finite(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
+Stamp = tuple[int, int, int, int]
+
+
+def stamp(path: str | Path) -> Stamp | None:
+    """Return ``(device, inode, size, time of change in ns)``, which changes with the file; None if there is no file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def sha256_of_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's content as 64 hexadecimal digits."""
     with open(path, "rb") as file:

@@ -206,6 +206,9 @@ def test_a_checkpoint_is_scanned(world, tmp_path, capsys):
         torch.save(content, path)
         path.with_suffix(".json").unlink()  # the record has the digest of the original file
         assert family(["scan", str(path), "--result_file", "dirty.json"]) == 3
+        for odd, wrong in ((base["without"], "is not that"), (base["without"].long(), "int64")):
+            torch.save(content | {"state_dict": content["state_dict"] | {"without": odd}}, path)
+            assert family(["scan", str(path)]) == 2 and wrong in capsys.readouterr().err
         assert train_main(["--model", "BPR", *COMMON]) == 0
         assert family(["scan", "saved/model_BPR_seed_2_dataset_tiny_best.pth"]) == 3
         assert family(["scan", "gone.pth"]) == 2

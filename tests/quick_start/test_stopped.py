@@ -9,6 +9,9 @@ import sys
 
 import pytest
 
+from recbole.quick_start.unlearning import _record_before
+from recbole.trainer import ResumeFile
+from recbole.utils import UserError
 from recbole.utils.ending import SIGNALS
 
 LONG = ("run_recbole.py", "--epochs", "400", "--stopping_step", "999", "--eval_step", "200")
@@ -108,3 +111,15 @@ def test_a_log_that_cannot_be_written_does_not_end_the_run(place, here, monkeypa
     told = here(place.folder, "run_recbole.py", "--variant", "full")
     assert told.status == 0 and "No space left on device; the run goes on" in told.err
     assert told.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("ending", [".pth", ".json"])
+def test_a_file_that_was_removed_after_an_interruption_is_named_with_the_remedy(tmp_path, ending):
+    checkpoint = tmp_path / "model.pth"
+    checkpoint.touch()
+    checkpoint.with_suffix(".json").write_text('{"kind": "unlearned"}')
+    resume = ResumeFile(tmp_path / "model.resume", {})
+    assert _record_before(checkpoint, resume) == {"kind": "unlearned"}
+    checkpoint.with_suffix(ending).unlink()
+    with pytest.raises(UserError, match=rf"model\{ending} was removed .*; delete .*model\.resume to start over"):
+        _record_before(checkpoint, resume)

@@ -1,6 +1,7 @@
 """Checkpoint files: complete or absent, and reading them never runs code."""
 
 import errno
+import hashlib
 import os
 import pickle
 import random
@@ -15,6 +16,7 @@ import torch
 import recbole.config.configurator
 from recbole.model.general_recommender.bpr import BPR
 from recbole.trainer import load_checkpoint, load_weights, save_checkpoint
+from recbole.trainer.stored import Stored
 from recbole.utils import UserError
 
 STATE = {
@@ -96,10 +98,9 @@ def test_what_is_no_checkpoint_is_told(tmp_path, content):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    for path in (tmp_path / "none.pth", tmp_path):
-        with pytest.raises(UserError) as error:
-            load_checkpoint(path)
-        one_line(error, str(path), "no such checkpoint", "--seed")
+    with pytest.raises(UserError) as error:
+        load_checkpoint(tmp_path / "none.pth")
+    one_line(error, str(tmp_path / "none.pth"), "no such checkpoint", "--seed")
 
 
 # --- nothing is run -----------------------------------------------------------------------------------------------
@@ -319,3 +320,24 @@ def test_a_file_in_the_place_of_the_folder_is_told(tmp_path):
     with pytest.raises(UserError) as error:
         save_checkpoint(tmp_path / "saved" / "x.pth", STATE)
     one_line(error, "cannot write", "x.pth")
+
+
+def test_a_folder_in_the_place_of_a_checkpoint_is_told(tmp_path):
+    with pytest.raises(UserError) as error:
+        load_checkpoint(tmp_path)
+    one_line(error, str(tmp_path), "not a regular file")
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_the_digest_of_a_file_that_changed_after_it_was_read_is_refused(saved, replaced):
+    content = STATE | {"meta": {"dataset": "abc"}}
+    save_checkpoint(saved, content)
+    read, other = Stored.read(saved), Stored.read(saved)
+    assert read.sha256 == hashlib.sha256(saved.read_bytes()).hexdigest()
+    if replaced:
+        save_checkpoint(saved, content | {"epoch": 8})
+    else:
+        saved.unlink()
+    with pytest.raises(UserError) as error:
+        print(other.sha256)
+    one_line(error, str(saved), "changed or removed during this run")

@@ -105,6 +105,7 @@ def test_what_fails_of_a_signal_is_no_failure_of_its_own(capsys):
         (OSError(errno.ENAMETOOLONG, "File name too long", "n"), "it: n: File name too long\n"),
         (MemoryError(), "out of memory"),
         (RuntimeError("[enforce] DefaultCPUAllocator: can't allocate memory: 12 bytes"), "out of memory"),
+        (Exception("Unknown error: Failed to launch worker thread"), "out of memory"),
     ],
 )
 def test_what_can_be_mended_is_one_line(error, told, capsys):
