@@ -12,7 +12,6 @@ and the filters are in the metadata, but not in the file names. So an existing a
 items or with other filters is overwritten only on request.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import pyarrow as pa
 from recbole.generators.artefact_names import ATTACK, TARGET_STRATEGY, fraud_metadata_name, fraud_name
 from recbole.generators.bandwagon import n_fake
 from recbole.generators.imitation import CleanBaskets, CleanInteractions, same_filter
-from recbole.utils import UserError, sha256_of_file, stream, write_json
+from recbole.utils import UserError, read_json, sha256_of_file, stream, write_json
 from recbole.utils.staging import staged
 
 MOST_FAKES = 100
@@ -141,7 +140,6 @@ class SpamWriter:
 def _told(path: Path) -> dict[str, Any] | None:
     """Return the content of a metadata file, or ``None`` if it is missing or malformed."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return read_json(path, dict)
+    except UserError:
         return None
-    return content if isinstance(content, dict) else None

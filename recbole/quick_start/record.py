@@ -13,11 +13,11 @@ import torch
 import recbole
 from recbole.config import Config
 from recbole.config.identity import Identity
+from recbole.evaluator.records import SHA256
 from recbole.quick_start.setup import Setup
-from recbole.trainer.archive import SHA256
 from recbole.trainer.checkpoint import sha256_of_checkpoint
 from recbole.trainer.state import State
-from recbole.utils import UserError, check_replaceable, read_json, write_json
+from recbole.utils import UserError, check_replaceable, write_json
 from recbole.utils.device import peak_memory
 from recbole.utils.memory import peak_rss_mib
 
@@ -91,19 +91,6 @@ def write_beside(path: Path, record: dict[str, Any]) -> None:
     """
     path = Path(path)
     write_json(path.with_suffix(".json"), record | {SHA256: sha256_of_checkpoint(path)})
-
-
-def read_beside(path: Path) -> dict[str, Any] | None:
-    """Return the record next to a checkpoint file, or None if there is no record.
-
-    Args:
-        path: the checkpoint file, ``X.pth``; the record is ``X.json``.
-
-    Raises:
-        UserError: the record cannot be read, or is not a JSON object.
-    """
-    beside = Path(path).with_suffix(".json")
-    return read_json(beside, dict) if beside.exists() else None
 
 
 def check_result_file(path: str | Path, config: Config) -> None:

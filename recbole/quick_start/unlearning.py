@@ -9,6 +9,7 @@ from typing import Any, cast
 from recbole.config import Config
 from recbole.config.ensembles import settle_ensemble
 from recbole.config.identity import canonical
+from recbole.evaluator.records import read_beside
 from recbole.model import get_model
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.attacks import check_attacks
@@ -19,7 +20,7 @@ from recbole.quick_start.monolithic import monolithic_references
 from recbole.quick_start.other_seeds import other_references
 from recbole.quick_start.presets import preset_values
 from recbole.quick_start.questions import ask_all
-from recbole.quick_start.record import check_result_file, describe, read_beside, write_beside
+from recbole.quick_start.record import check_result_file, describe, write_beside
 from recbole.quick_start.setup import OF_TRAINING, Setup, begin, first_line
 from recbole.quick_start.work import Work
 from recbole.quick_start.writing import only_writer
@@ -338,12 +339,12 @@ def _costs(work: Work, summary: dict[str, Any] | None) -> dict[str, Any]:
     record = read_beside(path) if LAST in work.references else None
     if record is None:
         return costs
-    identity, timing = work.references[LAST][0].identity, record.get("timing")
-    retraining = timing.get("fit_seconds") if isinstance(timing, dict) else None
-    if record.get("digest") not in (None, identity and identity.digest) or not isinstance(retraining, (int, float)):
+    identity, timing = work.references[LAST][0].identity, record.get("timing", {})
+    retraining = timing.get("fit_seconds")
+    if record.get("digest") not in (None, identity and identity.digest) or retraining is None:
         logger.warning("the record of %s belongs to other settings or contains no time, so no speed-up is given", path)
         return costs
-    costs |= {"retraining_seconds": retraining, "retraining_cpu_seconds": record["timing"].get("fit_cpu_seconds")}
+    costs |= {"retraining_seconds": retraining, "retraining_cpu_seconds": timing.get("fit_cpu_seconds")}
     if costs["seconds_mean"]:
         costs["speedup_over_retraining"] = retraining / costs["seconds_mean"]
     return costs

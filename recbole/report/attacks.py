@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from recbole.report.intervals import interval
 from recbole.report.tables import as_short_text, shown
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _table(rows: Iterable[tuple[dict[str, str], Row]]) -> str:
         line = lines.setdefault(tuple(said.values()), dict(said))
         line[HEADINGS[row["metric"]]] = row["value"]
         if row["metric"] == AUC:
-            line["from, to (95 %)"] = f"{shown(row['low'])}, {shown(row['high'])}"
+            line["from, to (95 %)"] = ", ".join(map(shown, interval(row)))
             line["people"] = row["n_people"]
     table = pd.DataFrame(list(lines.values()))
     return as_short_text(table, [name for name in ("file", *_KEY) if name in table])

@@ -20,7 +20,7 @@ from recbole.report.columns import (
     spam,
 )
 from recbole.report.costs import AMORTISED, COSTS, costs, outcomes
-from recbole.report.intervals import cell
+from recbole.report.intervals import cell, interval
 from recbole.report.lines import same_as_shown
 from recbole.report.records import Record, forget_set, list_lengths, own_rows
 from recbole.report.tables import shown
@@ -50,8 +50,8 @@ log p: log-probability of the promoted items, mean over genuine users."""
 def in_short(records: Mapping[str, Record]) -> str:
     """Return a short report on unlearning runs as text, for readers who do not know the full table of results.
 
-    Runs with the same data set, model, seed and forget set share a table. The table has one line per model, with its
-    values after the last request. A few sentences about each run follow.
+    Runs with the same data set, model, seed and forget set (or spam) share a table. The table has one line per model,
+    with its values after the last request. A few sentences about each run follow.
 
     Args:
         records: name of the run to its record, from :func:`~recbole.report.records.read_unlearned`.
@@ -63,7 +63,8 @@ def in_short(records: Mapping[str, Record]) -> str:
     groups: dict[tuple[Any, ...], dict[str, Record]] = {}
     for name, record in records.items():
         row = next(row for row in record["metrics"] if row["model"] == "unlearned")
-        groups.setdefault((*(row[column] for column in _ABOUT), forget_set(record)), {})[name] = record
+        group = (*(row[column] for column in _ABOUT), forget_set(record), bool(record.get("spam")))
+        groups.setdefault(group, {})[name] = record
     told = [_group(runs) for runs in groups.values()]
     spammed = [bool(record.get("spam")) for record in records.values()]
     legends = [_LEGEND] * (not all(spammed)) + [_LEGEND_OF_SPAM] * any(spammed)
@@ -156,7 +157,7 @@ def _cells(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> list[str]:
 def _with_interval(row: Row) -> str:
     if row["value"] is None:
         return "not finite"
-    return cell(row["value"], *(math.nan if row[end] is None else row[end] for end in ("low", "high")))
+    return cell(row["value"], *interval(row))
 
 
 def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
@@ -178,10 +179,11 @@ def _of_base(models: Mapping[str, list[Row]]) -> list[str]:
         A list with the line; an empty list if the difference or its interval is not known.
     """
     headroom = next(iter(matching(models.get("base", []), HEADROOM)), None)
-    if headroom is None or headroom["low"] is None:
+    if headroom is None or headroom["value"] is None or math.isnan(sum(interval(headroom))):
         return []
-    much = cell(headroom["value"], headroom["low"], headroom["high"])
-    if headroom["low"] <= 0 <= headroom["high"]:
+    low, high = interval(headroom)
+    much = cell(headroom["value"], low, high)
+    if low <= 0 <= high:
         return [f"There is nothing to forget here: the log-odds of base minus those of retrained are {much}."]
     return [f"There is something to forget: retraining lowers the log-odds by {much} (mean paired difference)."]
 
@@ -221,9 +223,8 @@ def _way(models: Mapping[str, list[Row]], columns: Mapping[str, Wanted]) -> list
     before = "rebuilt" if "rebuilt" in models else "base"
     wanted = columns["log-odds"]
     start, ours, end = (_value(models.get(kind, []), wanted) for kind in (before, "unlearned", "retrained"))
-    headroom = next(iter(matching(models.get("base", []), HEADROOM)), {})
-    known = headroom.get("low") is not None and not headroom["low"] <= 0 <= headroom["high"]
-    if not known or math.isnan(start + ours + end) or start == end:
+    low, high = interval(next(iter(matching(models.get("base", []), HEADROOM)), {}))
+    if math.isnan(low + high) or low <= 0 <= high or math.isnan(start + ours + end) or start == end:
         return []
     return [f"The log-odds move {100 * (start - ours) / (start - end):.0f} % of the way from {before} to retrained."]
 
@@ -235,7 +236,7 @@ def _cost(record: Record) -> list[str]:
     if math.isnan(each):
         return []
     told = f"A request takes {shown(each)} s"
-    if math.isnan(faster) or math.isnan(amortised):
+    if math.isnan(faster) or not amortised > 0:
         return [f"{told}."]
     return [
         f"{told}; retraining takes {faster:.0f} times as long. All requests together take as long as "

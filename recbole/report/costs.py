@@ -72,8 +72,8 @@ def cpu_costs(record: Record) -> dict[str, float]:
     requests, timing = record["requests"], record["timing"]
     each = timing.get("cpu_seconds_mean")
     if each is not None and "worked" not in requests:  # in older files the mean includes skipped requests
-        worked = requests["total"] - requests["skipped"]
-        each = each * requests["total"] / worked if worked else None
+        total, skipped = requests.get("total", 0), requests.get("skipped", 0)
+        each = each * total / (total - skipped) if total > skipped else None
     return dict(zip(CPU_COSTS, (_known(each), _ratio(_known(timing.get("retraining_cpu_seconds")), _known(each))),
                     strict=True))  # fmt: skip
 

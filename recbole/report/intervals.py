@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recbole.report.columns import FORGOTTEN_PAIRS, HEADROOM, Wanted, matching, rows_of
 from recbole.report.tables import shown
@@ -55,7 +55,7 @@ def intervals_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str
     values: dict[str, float] = {}
     for heading in told:
         row = found.get(heading, {})
-        values |= dict(zip(ends(heading), map(_number, (row.get("low"), row.get("high"))), strict=True))
+        values |= dict(zip(ends(heading), interval(row), strict=True))
     return values
 
 
@@ -69,7 +69,13 @@ def headroom_of(base: Iterable[Row]) -> dict[str, float]:
         The two headings in ``HEADROOM_ENDS`` to the ends; NaN if unknown.
     """
     row = next(iter(matching(base, HEADROOM)), {})
-    return dict(zip(HEADROOM_ENDS, map(_number, (row.get("low"), row.get("high"))), strict=True))
+    return dict(zip(HEADROOM_ENDS, interval(row), strict=True))
+
+
+def interval(row: Row) -> tuple[float, float]:
+    """Return the lower and the upper end of a result row's 95 % interval; NaN for an end that is None or missing."""
+    low, high = (math.nan if row.get(end) is None else float(row[end]) for end in ("low", "high"))
+    return low, high
 
 
 def as_told(table: pd.DataFrame) -> pd.DataFrame:
@@ -102,8 +108,3 @@ def cell(value: float, low: float, high: float) -> str:
     if math.isnan(value):
         return ""
     return shown(value) if math.isnan(low) else f"{shown(value)} [{shown(low)}, {shown(high)}]"
-
-
-def _number(value: Any) -> float:
-    """Return ``value`` as a float, NaN for None."""
-    return float("nan") if value is None else float(value)

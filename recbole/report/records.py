@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recbole.evaluator.metrics import METRICS
+from recbole.evaluator.records import RECORD
 from recbole.evaluator.table import COLUMNS
 from recbole.utils import UserError, read_json
+from recbole.utils.json_types import list_of, nullable, number, object_of, object_with, one_of, text, whole
 
 if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
 
 _ROUNDING = 1e-6
+_RIGHT = "give files written by unlearn.py --result_file"
 
 Record = dict[str, Any]
 """The content of a result file, read from JSON: kind of model, configuration, timing, outcomes of requests, and rows of
@@ -34,7 +36,32 @@ OF_RUN = (
 )
 """Columns that result rows of older versions may lack."""
 
-_NEEDED = ("model", "checkpoint", "metric", "value")
+_TEXTS = (
+    *("dataset", "model_class", "scenario", "settings", "algorithm", "split", "view", "population", "masking"),
+    *("minus", "reference"),
+)
+_ROW = object_with(
+    dict.fromkeys(_TEXTS, nullable(text))
+    | dict.fromkeys(("model", "metric"), text)
+    | dict.fromkeys(("value", "low", "high"), nullable(number))
+    | dict.fromkeys(("seed", "checkpoint", "n_people", "n_rows", "n_skipped"), nullable(whole(0)))
+    | {"k": nullable(whole(1)), "reference_twin": one_of(True, False, "unknown", None)},
+    needed=("model", "checkpoint", "metric", "value"),
+)
+_EPOCH = nullable(whole(-1))  # -1: none
+_RESULT = object_with(
+    RECORD
+    | {
+        "selected_epochs": nullable(object_with({"base": _EPOCH, "retrained": nullable(object_of(_EPOCH))})),
+        "other_seeds": nullable(object_of(whole(0))),
+        "same_epoch": nullable(object_of(whole(0))),
+        "monolithic": nullable(list_of(text)),
+        "metrics": nullable(list_of(_ROW, "row")),
+    },
+    needed=("kind", "metrics"),
+)
+"""The type of result files. Keys and columns that earlier versions did not write may be missing."""
+
 _OF_FIXED_LENGTH = ("jaccard",)
 """Metrics whose list length did not depend on ``topk`` in older versions."""
 
@@ -52,24 +79,23 @@ def read_unlearned(path: str | Path) -> Record:
     If an earlier version of this program wrote the file, :func:`completed` adds what that version did not write.
 
     Raises:
-        UserError: the file cannot be read, or is not the result file of an unlearning run.
+        UserError: the file cannot be read, is not the result file of an unlearning run, or a value in it has another
+            type than this program writes.
     """
     try:
         record: Record = read_json(path, dict)
-        kind, rows = record["kind"], record["metrics"]
-    except (KeyError, UserError) as error:
+    except UserError as error:
         raise UserError(f"{path}: not a result file of unlearn.py ({error})") from error
-    if kind != "unlearned":
-        raise UserError(f"{path}: a result file of a {kind} model; give files written by unlearn.py --result_file")
-    if not isinstance(rows, list) or not all(map(_is_row, rows)):
-        raise UserError(f"{path}: not a result file of unlearn.py (metrics is not a list of result rows)")
-    if wrong_value := next(filter(None, map(_impossible, rows)), None):
-        raise UserError(f"{path}: {wrong_value}")
-    wrong = [part for part in ("config", "timing", "requests", "dataset") if not isinstance(record.get(part, {}), dict)]
-    if wrong:
-        raise UserError(f"{path}: not a result file of unlearn.py ({wrong[0]} is not a JSON object)")
+    if fault := _RESULT(record):
+        raise UserError(f"{path}: not a result file of unlearn.py ({fault})")
+    if record["kind"] != "unlearned":
+        raise UserError(f"{path}: a result file of a {record['kind']} model; {_RIGHT}")
+    rows = record["metrics"] or []
+    for at, row in enumerate(rows, start=1):
+        if wrong_value := _impossible(row):
+            raise UserError(f"{path}: row {at} in metrics: {wrong_value}")
     if not any(row["model"] == "unlearned" for row in rows):
-        raise UserError(f"{path}: no rows of an unlearned model; give files written by unlearn.py --result_file")
+        raise UserError(f"{path}: no rows of an unlearned model; {_RIGHT}")
     return completed(record)
 
 
@@ -101,8 +127,7 @@ def own_rows(record: Record) -> list[Row]:
 
 def forget_set(record: Record) -> str | None:
     """Return the SHA-256 of the file that lists the run's deletion requests; None if the record does not contain it."""
-    mask = record.get("mask")
-    return mask.get("forget_set_sha256") if isinstance(mask, dict) else None
+    return (record.get("mask") or {}).get("forget_set_sha256")
 
 
 def list_lengths(record: Record) -> list[int]:
@@ -123,16 +148,6 @@ def _completed(row: Row, known: Row) -> Row:
     return full
 
 
-def _is_row(row: Any) -> bool:
-    """Return whether a value can be a row of the result table: a dict with the needed columns of the right types."""
-    if not isinstance(row, dict) or not all(name in row for name in _NEEDED):
-        return False
-    if not isinstance(row["model"], str) or not isinstance(row["metric"], str):
-        return False
-    numbers = (row["value"], row["checkpoint"], row.get("k"))
-    return all(number is None or (isinstance(number, Real) and math.isfinite(number)) for number in numbers)
-
-
 def _impossible(row: Any) -> str | None:
     """Say which value of a result row is outside the range of its metric; None if it is inside.
 
@@ -144,4 +159,4 @@ def _impossible(row: Any) -> str | None:
     if -_ROUNDING <= value <= (1 + _ROUNDING if metric.bounded else math.inf):
         return None
     right = "between 0 and 1" if metric.bounded else "0 or more"
-    return f"{row['metric']} is {value} in a result row, but should be {right}"
+    return f"{row['metric']} is {value}, but should be {right}"

@@ -19,11 +19,9 @@ from typing import IO, Any
 
 import torch
 
-from recbole.utils import UserError, read_json, sha256_of_file
+from recbole.evaluator.records import SHA256, read_beside
+from recbole.utils import UserError, sha256_of_file
 from recbole.utils.files import Stamp, stamp
-
-SHA256 = "file_sha256"
-"""The key under which a ``.json`` record contains the SHA-256 of the checkpoint next to it."""
 
 _BLOCK = 2**20
 _HEADER = struct.Struct("<4s22xHH")  # header of a member: signature, lengths of name and extra field
@@ -103,15 +101,10 @@ def _expected(path: Path) -> str | None:
     """Return the SHA-256 in the ``.json`` record next to a checkpoint; None if there is no record or no SHA-256 in it.
 
     Raises:
-        UserError: the record cannot be read, or its entry is not a text.
+        UserError: the record cannot be read, or a value in it has a wrong type.
     """
-    record = path.with_suffix(".json")
-    if path.suffix != ".pth" or not record.exists():
-        return None
-    digest = read_json(record, dict).get(SHA256)
-    if digest is not None and not isinstance(digest, str):
-        raise UserError(f"{record}: {SHA256} is not a string; the file is not a record of this program")
-    return digest
+    record = read_beside(path) if path.suffix == ".pth" else None
+    return None if record is None else record.get(SHA256)
 
 
 def _members(archive: zipfile.ZipFile, file: IO[bytes], size: int) -> Iterator[_Member]:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -222,15 +223,20 @@ def sha256_of_file(path: str | Path) -> str:
 def read_json(path: str | Path, kind: type[T]) -> T:
     """Read a JSON file that contains an object or a list.
 
+    Pipes and devices are not opened, because reading them might never end.
+
     Args:
-        path: the file.
+        path: the file, or a link to it.
         kind: the expected type of the content: ``dict`` or ``list``.
 
     Raises:
-        UserError: the file cannot be read, is not JSON, or contains another type.
+        UserError: the file cannot be read, is not a regular file, is not JSON, or contains another type.
     """
+    path = Path(path)
     try:
-        value = json.loads(Path(path).read_bytes())
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"cannot read {path}: it is not a regular file")
+        value = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

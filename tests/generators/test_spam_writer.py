@@ -94,9 +94,14 @@ def test_an_attack_with_other_settings_is_not_overwritten_without_the_flag(data,
     metadata_path.write_text(json.dumps(told | {"source_sha256": "0"}))
     with pytest.raises(UserError, match=r"was made from other data than .* now holds; add --overwrite"):
         writer.check(RATIO, 2, 5)
-    metadata_path.unlink()
-    with pytest.raises(UserError, match="are missing or damaged; add --overwrite"):
-        writer.check(RATIO, 2, 5)
+    for damage in (
+        lambda: metadata_path.write_text("[" * 100_000),
+        metadata_path.unlink,
+        lambda: os.mkfifo(metadata_path),
+    ):
+        damage()
+        with pytest.raises(UserError, match="are missing or damaged; add --overwrite"):
+            writer.check(RATIO, 2, 5)
 
 
 @pytest.mark.parametrize("at", [0, 1])

@@ -82,13 +82,28 @@ def test_an_invalid_record_of_a_retrained_model_is_an_error(trained, here, text)
     before = path.read_bytes()
     path.write_text(text)
     try:
-        if "timing" in text:
-            told = here(trained.folder, UNLEARNS)
-            assert told.status == 0 and "no speed-up is given" in told.out
-        else:
-            assert path.name in refused(trained, here, UNLEARNS)
+        assert path.name in refused(trained, here, UNLEARNS)
     finally:
         path.write_bytes(before)
+
+
+def test_a_retrained_models_record_without_its_time_gives_no_speed_up(trained, here):
+    (path,) = trained.saved.glob("*_to_match_3_*_horror.json")
+    before = path.read_bytes()
+    path.write_text('{"timing": {"fit_seconds": null}, "file_sha256": null}')
+    try:
+        told = here(trained.folder, UNLEARNS, "--overwrite")
+        assert told.status == 0 and "no speed-up is given" in told.out
+    finally:
+        path.write_bytes(before)
+
+
+def test_an_invalid_record_of_an_unlearned_model_is_an_error_before_its_evaluation(trained, here):
+    assert here(trained.folder, UNLEARNS, "--overwrite").status == 0
+    (path,) = trained.saved.rglob("*_unlearning_algorithm_*_to_match_3.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"requests": 5}))
+    told = refused(trained, here, UNLEARNS, "--eval_only", "--result_file", "again.json")
+    assert told.endswith(f"{path.name}: requests is 5, but should be an object\n")
 
 
 def test_results_are_written_before_they_are_printed(trained, here, monkeypatch):

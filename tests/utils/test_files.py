@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbole.utils import UserError, atomic_write, check_writable, write_json
+from recbole.utils import UserError, atomic_write, check_writable, read_json, write_json
 from recbole.utils.lock import STALE_SECONDS
 
 
@@ -151,3 +151,14 @@ def test_json_has_a_table_s_rows_on_a_line_each(tmp_path):
     write_json(tmp_path / "a.json", value)
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
     assert json.loads(text) == value and text.split("\n")[3] == '  {"x": [2], "of": null}'
+
+
+def test_json_is_read_from_regular_files_and_links_to_them_alone(tmp_path):
+    write_json(tmp_path / "a.json", {"a": 1})
+    (tmp_path / "link.json").symlink_to(tmp_path / "a.json")
+    assert read_json(tmp_path / "link.json", dict) == {"a": 1}
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "endless.json").symlink_to("/dev/zero")
+    for name in ("pipe.json", "endless.json", "."):  # a pipe without a writer and an endless file would never end
+        with pytest.raises(UserError, match="is not a regular file"):
+            read_json(tmp_path / name, dict)
