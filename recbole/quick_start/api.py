@@ -70,6 +70,7 @@ def settings(
     return Config(model, dataset, config_file_list, config_dict, extra_defaults=defaults, only_known=only_known)
 
 
+@mended()
 def load_data(
     model: str | type[AbstractRecommender],
     dataset: str,
@@ -103,8 +104,7 @@ def load_data(
     check_metrics(config)
     for line in config.warnings:
         logger.warning(line)
-    with mended():
-        return Bench(Run(config, model_class), create_dataset(config, model_class.type))
+    return Bench(Run(config, model_class), create_dataset(config, model_class.type))
 
 
 class Bench:

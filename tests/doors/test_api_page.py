@@ -199,7 +199,8 @@ def test_copies_and_unlearned_models_belong_to_the_data_too(bench, base):
         *(({"eval_only": True}, "does not use eval_only"), ({"hf_model_path": "hf://a/b/c.pth"}, "hf_model_path")),
         *(({"unlearning_algorithm": "gif"}, "run_recbole.py"), ({"epochs": 10**400}, "epochs (config_dict) should be")),
         *(({"files": 5}, "a path or a list of paths"), ({"files": [5]}, "not [5]"), ({"files": b"x"}, "not b'x'")),
-        *(({"model": 5}, "model should be"), ({"model": int}, "model should be"), ({"dataset": "\udc80"}, "dataset")),
+        *(({"model": 5}, "model should be"), ({"model": int}, "model should be"), ({"dataset": "a\0b"}, "a NUL")),
+        ({"dataset": "n" * 300}, "name too long"),
     ],
 )
 def test_settings_without_a_meaning_are_refused_by_name(home, quick, given, told):
