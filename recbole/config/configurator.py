@@ -45,9 +45,11 @@ class Config:
             error; a name is known if it occurs in another layer.
         extra_defaults: further settings with their defaults, such as hyper-parameters of unlearning algorithms.
         also_known: further names, such as those of command-line flags, to suggest for a mistyped name.
+        only_known: whether an unknown name in ``config_dict`` is an error too. If the model comes from another package,
+            unknown names count as its hyper-parameters.
 
     Raises:
-        UserError: a file cannot be read, a name on the command line is unknown, or a value is invalid.
+        UserError: a file cannot be read, a name is unknown where this is an error, or a value is invalid.
     """
 
     __slots__ = (
@@ -65,6 +67,7 @@ class Config:
         *,
         extra_defaults: Mapping[str, Any] | None = None,
         also_known: Collection[str] = (),
+        only_known: bool = False,
     ) -> None:
         user = layers.user_layers(config_file_list, config_dict, command_line)
         self.files = [layer.name for layer in user if layer.kind == "file"]
@@ -80,7 +83,7 @@ class Config:
         packaged, switched = layers.packaged_layers(names["model"], names["dataset"], extra_defaults, sequential)
         values = layers.merge([*packaged, *user])[0]
         packaged += [layer for switch, layer in switched.items() if values.get(switch) is True]
-        self.warnings = _judge_keys(names["model"], packaged, user, also_known)
+        self.warnings = _judge_keys(names["model"], packaged, user, also_known, only_known)
         self._values, winners = layers.merge([*packaged, *user])
         self._sources = {key: layer.name for key, layer in winners.items()}
         self._places = {key: layer.where(key) for key, layer in winners.items()}
@@ -273,7 +276,11 @@ class Config:
 
 
 def _judge_keys(
-    model: str, packaged: Sequence[layers.Layer], user: Sequence[layers.Layer], also_known: Collection[str]
+    model: str,
+    packaged: Sequence[layers.Layer],
+    user: Sequence[layers.Layer],
+    also_known: Collection[str],
+    only_known: bool,
 ) -> list[str]:
     """Check the names of the settings that the user gave, and return warnings about those without effect.
 
@@ -282,16 +289,19 @@ def _judge_keys(
         packaged: the layers (places with settings) that are part of the program.
         user: the layers that the user wrote, the last of which is the command line.
         also_known: further names to suggest for a mistyped name.
+        only_known: whether unknown keys are an error in ``config_dict`` too, unless the model is of another package.
 
     Raises:
-        UserError: a key on the command line is unknown, or a setting of RecBole is not supported.
+        UserError: a key is unknown where this is an error, or a setting of RecBole is not supported.
     """
     known = {"model", "dataset"}.union(*(layer.values for layer in packaged))
     *written, command_line = user
     drop_in = not layers.has_properties(model)
     for layer in user:
         recbole_keys.refuse(layer, known, drop_in)
-    allowed = {*recbole_keys.REFUSED, *recbole_keys.HARMLESS}.union(known, *(layer.values for layer in written))
-    unknown.check_command_line(command_line, allowed, also_known, model)
+    allowed, files = {*recbole_keys.REFUSED, *recbole_keys.HARMLESS} | known, [one.values for one in written[:-1]]
+    if only_known and not drop_in:
+        unknown.check_names(written[-1], allowed.union(*files), also_known, model)
+    unknown.check_names(command_line, allowed.union(*files, written[-1].values), also_known, model)
     lines = [line for layer in written for line in unknown.warnings_for(layer, known, model, drop_in)]
     return lines + [line for layer in user for line in recbole_keys.harmless(layer, known)]

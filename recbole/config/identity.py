@@ -28,7 +28,8 @@ def marked(kind: str = "deciding") -> frozenset[str]:
         kind: the name of the list. ``deciding``: settings that matter for every model. ``deciding_if_set`` and
             ``hyper_parameters_if_set``: settings and models' hyper-parameters that matter unless they are null.
             ``with_labels``: settings that matter only with the evaluation mode ``labeled``. ``of_ensembles``: settings
-            that matter only for ensembles.
+            that matter only for ensembles. ``of_programs``: settings that determine no model, and that only the
+            command-line programs read.
     """
     return frozenset(packaged("deciding.yaml").values[kind])
 

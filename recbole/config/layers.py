@@ -12,6 +12,7 @@ from typing import Any
 
 from recbole.config.plain import refuse_odd_text
 from recbole.config.reader import parse_value, read_yaml
+from recbole.utils import UserError
 from recbole.utils.packaged import config_file
 
 PROPERTIES = Path(__file__).parent.parent / "properties"
@@ -88,10 +89,10 @@ def user_layers(
         command_line: settings, a dict from name to value; text is converted to the value that it has in YAML.
 
     Raises:
-        UserError: a file cannot be read, or a setting contains a NUL or invalid characters.
+        UserError: a file cannot be read, ``config_file_list`` is neither a path nor a list of paths, or a setting
+            contains a NUL or invalid characters.
     """
-    paths = [config_file_list] if isinstance(config_file_list, (str, Path)) else config_file_list or []
-    read = [(str(path), *read_yaml(config_file(path))) for path in paths]
+    read = [(str(path), *read_yaml(config_file(path))) for path in _paths(config_file_list)]
     files = [Layer(path, values, "file", lines) for path, values, lines in read]
     typed = {key: _typed(key, value) for key, value in (command_line or {}).items()}
     given = Layer("config_dict", dict(config_dict or {}), "dict"), Layer("command line", typed, "command line")
@@ -101,6 +102,16 @@ def user_layers(
             refuse_odd_text(key, f"a key ({layer.where(key)})")
             refuse_odd_text(value, f"{key} ({layer.where(key)})")
     return found
+
+
+def _paths(given: Any) -> list[str | Path]:
+    """Return one path, or each of several, as a list; none for ``None``. Raise a UserError for anything else."""
+    if given is None or isinstance(given, (str, Path)):
+        return [] if given is None else [given]
+    paths = list(given) if isinstance(given, Iterable) else [given]
+    if not all(isinstance(path, (str, Path)) for path in paths):
+        raise UserError(f"configuration files should be given as a path or a list of paths, not {given!r}")
+    return paths
 
 
 def _typed(key: str, value: Any) -> Any:

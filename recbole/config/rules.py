@@ -1,6 +1,7 @@
 """Rules for the values of settings: which values the program's settings and its models' hyper-parameters may have."""
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -30,8 +31,10 @@ class Rule:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a real number that is neither a bool nor NaN."""
-    return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+    """Return whether a value is a real number, but no bool, not NaN, and no integer that is too large for a float."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    return abs(int(value)) <= sys.float_info.max if isinstance(value, Integral) else not math.isnan(value)
 
 
 def _is_integer(value: Any) -> bool:

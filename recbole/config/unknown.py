@@ -33,11 +33,11 @@ def hint(key: str, model: str) -> str | None:
     return _HINTS_BY_MODEL.get(model, {}).get(key) or _HINTS.get(key)
 
 
-def check_command_line(layer: Layer, allowed: Collection[str], also_known: Collection[str], model: str) -> None:
-    """Check that all settings on the command line are known.
+def check_names(layer: Layer, allowed: Collection[str], also_known: Collection[str], model: str) -> None:
+    """Check that all settings on the command line, or all that a script passes, are known.
 
     Args:
-        layer: the settings on the command line.
+        layer: the settings on the command line, or those of ``config_dict``.
         allowed: the names of all known settings.
         also_known: further names that may be suggested, such as those of command-line flags.
         model: the model's class name.
@@ -49,10 +49,12 @@ def check_command_line(layer: Layer, allowed: Collection[str], also_known: Colle
         if key not in allowed:
             advice = hint(key, model)
             advice = f": {advice}" if advice else suggest(key, [*allowed, *also_known])
-            raise UserError(f"unknown setting --{key} on the command line{advice}")
+            shown = f"--{key} on the command line" if layer.kind == "command line" else repr(key)
+            raise UserError(f"unknown setting {shown}{advice}")
     stray = _stray_eval_args(layer)
     if stray:
-        raise UserError(f"unknown key {stray[0]!r} in eval_args on the command line{suggest(stray[0], EVAL_KEYS)}")
+        where = " on the command line" if layer.kind == "command line" else ""
+        raise UserError(f"unknown key {stray[0]!r} in eval_args{where}{suggest(stray[0], EVAL_KEYS)}")
 
 
 def warnings_for(layer: Layer, known: Collection[str], model: str, drop_in: bool) -> list[str]:

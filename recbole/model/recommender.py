@@ -28,7 +28,7 @@ PAIRS_AT_ONCE = 2**18
 class AbstractRecommender(nn.Module):
     """Base class of recommenders. A subclass defines the training loss and the scores by which items are ranked.
 
-    The last two attributes describe a trained model. The others are declared by the class or its constructor.
+    The last three attributes describe a trained model. The others are declared by the class or its constructor.
 
     Attributes:
         type: :class:`~recbole.utils.ModelType`; decides whether the task is collaborative filtering, session-based or
@@ -64,6 +64,7 @@ class AbstractRecommender(nn.Module):
         hidden_pairs: (user, item) ids, int64 [n, 2] on the CPU, ascending, that the baseline ``filter`` sets; None for
             none. Evaluation never recommends these items to these users. Checkpoints contain them; :meth:`rebuild`
             keeps them.
+        trained_on: ``fingerprint`` of the interaction log on which the Python interface trained it; None if unknown.
     """
 
     type: ModelType = ModelType.GENERAL  # type: ignore[assignment]  # RecBole's name; hides the module's cast
@@ -84,6 +85,7 @@ class AbstractRecommender(nn.Module):
     epochs_trained = 0
     other_parameter_name: Sequence[str] = ()
     hidden_pairs: torch.Tensor | None = None
+    trained_on: str | None = None
     logger = logging.getLogger("recbole")
     ITEM_ID: str
     n_items: int

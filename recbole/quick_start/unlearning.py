@@ -34,7 +34,7 @@ from recbole.trainer.places import Places, settings_name
 from recbole.trainer.stored import BUDGET, Stored, adopt
 from recbole.unlearning.algorithm import UnlearningAlgorithm
 from recbole.unlearning.pipeline import STATUSES, Pipeline
-from recbole.unlearning.registry import get_algorithm, own_names
+from recbole.unlearning.registry import check_kind, get_algorithm
 from recbole.unlearning.schedule import LAST, N_CHECKPOINTS
 from recbole.utils import UserError, write_json
 from recbole.utils.clock import Clock
@@ -74,7 +74,7 @@ def unlearn_recbole(
     settle_ensemble(config, model_class.type)
     check_pairing(config, algorithm)
     scenario = scenario_of(config)
-    _check_kind(scenario, algorithm)
+    check_kind(algorithm, scenario.kind)
     check_attacks(config, scenario)
     algorithm.check_class(model_class)
     places, hyper = places_of(config, scenario, algorithm)
@@ -135,23 +135,6 @@ def _run(
     config.warn_unread(logger, but=OF_TRAINING)
     done.finish()
     return result
-
-
-def _check_kind(scenario: Scenario, algorithm: type[UnlearningAlgorithm]) -> None:
-    """Check, before any data is read, that the algorithm can forget what is requested: interactions or an attribute.
-
-    Raises:
-        UserError: it cannot. If the requests name a user attribute, the message lists the algorithms that can.
-    """
-    if scenario.kind in algorithm.kinds:
-        return
-    others = [name for name in own_names() if scenario.kind in get_algorithm(name).kinds]
-    if scenario.kind == "attribute":
-        raise UserError(
-            f"{algorithm.name} forgets interactions and cannot unlearn a user attribute (--attribute); "
-            f"use --unlearning_algorithm {', '.join(others)}"
-        )
-    raise UserError(f"{algorithm.name} unlearns a user attribute: name it with --attribute")
 
 
 def places_of(

@@ -1,8 +1,11 @@
 """Dataclasses of the algorithms' hyper-parameters, from which flags, help texts and configuration keys are made."""
 
+import types
+import typing
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from recbole.config.rules import rule_by_default
 from recbole.utils import UserError
 
 
@@ -21,23 +24,38 @@ def hyperparameter(
     return field(default=default, metadata={"help": help_text, "above": above, "least": least, "most": most})
 
 
+def plain_type(hint: Any) -> Any:
+    """Return the type that is not ``None`` in a union, such as ``float`` for ``float | None``; else ``hint`` itself."""
+    if isinstance(hint, types.UnionType):
+        return next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    return hint
+
+
 @dataclass(frozen=True)
 class NoHyperParameters:
     """Base class of the dataclasses that hold an algorithm's hyper-parameters; itself it has no fields.
 
     A subclass has one field per hyper-parameter, made by :func:`hyperparameter`. The field's name is also the name of
-    the command-line flag and the configuration key. Bounds are checked when an instance is made, except for ``None``.
+    the command-line flag and the configuration key. When an instance is made, values other than ``None`` are checked
+    and converted to the type of the field: 64.0 is accepted as the integer 64.
 
     Raises:
-        UserError: a value is outside the bounds that :func:`hyperparameter` was given.
+        UserError: a value has another type than its field (bool, int, float or str), or is outside the bounds that
+            :func:`hyperparameter` was given.
     """
 
     def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
         for one in fields(self):
-            value, bounds = getattr(self, one.name), one.metadata
-            above, least, most = (bounds.get(name) for name in ("above", "least", "most"))
+            kind, value = plain_type(hints[one.name]), getattr(self, one.name)
+            above, least, most = (one.metadata.get(name) for name in ("above", "least", "most"))
             if value is None:
                 continue
+            if rule := rule_by_default(kind()) if kind in (bool, int, float, str) else None:
+                if not rule.meets(value):
+                    raise UserError(f"--{one.name} should be {rule.told}, not {value!r}")
+                value = rule.kind(value)
+                object.__setattr__(self, one.name, value)
             if above is not None and not value > above:
                 raise UserError(f"--{one.name}: {value} is not above {above}")
             if least is not None and not value >= least:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
-import types
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from recbole.unlearning import algorithms
 from recbole.unlearning.declared import Declared, declared
+from recbole.unlearning.hyper import plain_type
 from recbole.utils import UserError, plugins, suggest
 
 if TYPE_CHECKING:
@@ -105,6 +105,30 @@ def get_algorithm(name: str) -> type[UnlearningAlgorithm]:
     return _others()[name]
 
 
+def check_kind(algorithm: type[UnlearningAlgorithm], kind: str) -> None:
+    """Check that an algorithm can answer a kind of request.
+
+    Args:
+        algorithm: the algorithm's class.
+        kind: ``rows`` (requests to forget interactions) or ``attribute`` (to unlearn an attribute of users).
+
+    Raises:
+        UserError: it cannot. The message lists this package's algorithms that can.
+    """
+    if kind in algorithm.kinds:
+        return
+    others = ", ".join(name for name in own_names() if kind in get_algorithm(name).kinds)
+    if kind == "attribute":
+        raise UserError(
+            f"{algorithm.name} forgets interactions and cannot unlearn a user attribute (--attribute); "
+            f"use --unlearning_algorithm {others}"
+        )
+    raise UserError(
+        f"{algorithm.name} unlearns a user attribute: name it with --attribute of unlearn.py; to forget interactions, "
+        f"use {others}"
+    )
+
+
 def about(name: str) -> str:
     """Return the first line of the docstring of an algorithm's class.
 
@@ -130,7 +154,7 @@ def hyper_parameters(names: Iterable[str] | None = None) -> list[HyperParameter]
         hyper = _own()[name].hyper if name in _own() else _others()[name].Hyper
         hints = typing.get_type_hints(hyper)
         for one in fields(hyper):
-            kind, before = _plain_type(hints[one.name]), found.get(one.name)
+            kind, before = plain_type(hints[one.name]), found.get(one.name)
             others = before.algorithms if before else ()
             if before and (before.type, before.default) != (kind, one.default):
                 raise UserError(
@@ -139,13 +163,6 @@ def hyper_parameters(names: Iterable[str] | None = None) -> list[HyperParameter]
                 )
             found[one.name] = HyperParameter(one.name, kind, one.default, one.metadata["help"], (*others, name))
     return [found[name] for name in sorted(found)]
-
-
-def _plain_type(hint: Any) -> type:
-    """Return the type that is not ``None`` in a union, such as ``float`` for ``float | None``; else ``hint`` itself."""
-    if isinstance(hint, types.UnionType):
-        return next(kind for kind in typing.get_args(hint) if kind is not type(None))
-    return hint
 
 
 def markdown() -> str:

@@ -169,6 +169,19 @@ def ended(
         return USER_ERROR
 
 
+@contextlib.contextmanager
+def mended() -> Iterator[None]:
+    """Raise errors of the block that the user can correct, such as lack of memory, as a ``UserError`` with one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if (told := _mendable(error)) is None:
+            raise
+        raise UserError(told) from error
+
+
 def _mendable(error: Exception) -> str | None:
     """Return a one-line message for an error that the user or an administrator can correct; None for other errors."""
     if isinstance(error, UserError):

@@ -25,6 +25,7 @@ def _one_line(error):
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(_KEYS), _VALUES)
 @example("load_col", [{"a": "n" * 3000}])
+@example("learning_rate", 10**400)
 def test_any_value_is_accepted_or_gives_a_one_line_error(key, value):
     try:
         Config("BPR", "ml-100k", config_dict={key: value, "use_gpu": False})

@@ -231,6 +231,31 @@ def test_every_hyper_parameter_has_help_and_a_default_of_its_type():
         assert one.type in (int, float, str, bool)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "given", "told"),
+    [
+        ("scif", {"damping": "1e-5"}, "--damping should be a number, not '1e-5'"),
+        ("scif", {"damping": [1]}, "--damping should be a number"),
+        ("scif", {"damping": True}, "--damping should be a number"),
+        ("scif", {"damping": 10**400}, "--damping should be a number"),
+        ("scif", {"damping": 0}, "--damping: 0.0 is not above 0"),
+        ("scif", {"max_norm": "x"}, "--max_norm should be a number"),
+        ("finetune", {"finetune_samples": 1.5}, "--finetune_samples should be an integer, not 1.5"),
+        ("shards", {"repartition": 1}, "--repartition should be True or False"),
+        ("u2u", {"protect_view": 3}, "--protect_view should be text"),
+    ],
+)
+def test_hyper_parameters_of_a_wrong_type_are_told(algorithm, given, told):
+    with pytest.raises(UserError) as error:
+        registry.get_algorithm(algorithm).Hyper(**given)
+    assert str(error.value).startswith(told)
+
+
+def test_numbers_of_another_type_are_converted_where_nothing_is_lost():
+    hyper = registry.get_algorithm("finetune").Hyper(finetune_samples=64.0, finetune_rate=1, max_norm=None)
+    assert [type(value) for value in (hyper.finetune_samples, hyper.finetune_rate)] == [int, float]
+
+
 def test_the_documented_flags_are_those_of_the_code():
     text = (ROOT / "docs" / "algorithms.md").read_text(encoding="utf-8")
     update = 'python -c "from recbole.unlearning.registry import markdown; print(markdown())"'
