@@ -68,7 +68,7 @@ def unlearn_recbole(
     """
     clock = Clock(config["device"])
     if result_file:
-        check_result_file(result_file, config)
+        check_result_file(result_file, config["checkpoint_dir"])
     algorithm, model_class = get_algorithm(config["unlearning_algorithm"]), get_model(config["model"])
     settle_ensemble(config, model_class.type)
     check_pairing(config, algorithm)
