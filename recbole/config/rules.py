@@ -30,8 +30,13 @@ class Rule:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a real number that is neither a bool nor NaN."""
-    return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+    """Return whether a value is a real number that is no bool, is not NaN, and is within the range of a float."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return not math.isnan(value)
+    except OverflowError:  # an integer above 1.8e308
+        return False
 
 
 def _is_integer(value: Any) -> bool:
@@ -94,6 +99,10 @@ def _is_interval(value: Any) -> bool:
         return isinstance(value, str) and bool(parse_intervals(value, "the value"))
     except UserError:
         return False
+
+
+def _are_names(value: Any) -> bool:
+    return all(map(TEXT.meets, value if isinstance(value, (list, tuple)) else [value]))
 
 
 def _is_threshold(value: Any) -> bool:
@@ -166,6 +175,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("unlearning_fraction", "protect_fraction"), FRACTION),
     **dict.fromkeys(TEXT_KEYS, TEXT),
     **dict.fromkeys(("forget_set", "sensitive_category"), NAME),
+    "attribute": Rule("an attribute or a list of attributes, like [gender, age]", _are_names),
     "retrain_checkpoint_idx_to_match": CHECKPOINT,
     "other_seeds": _list(SEED, "a list of seeds, like [3, 5]"),
     # sizes of models, numbers of layers and the like

@@ -95,6 +95,7 @@ def _attack(args: argparse.Namespace) -> int:
     """Attack the model, write the requested files, then print the results; return the exit status."""
     from recbole.audit.attack import AttackSettings
     from recbole.audit.attackers import check_installed
+    from recbole.config.checks import check_part_of_names
     from recbole.quick_start.attack_config import check_described, read_attack_config
     from recbole.quick_start.attack_told import notes
     from recbole.quick_start.attacks import audited_in
@@ -104,6 +105,7 @@ def _attack(args: argparse.Namespace) -> int:
 
     if (args.checkpoint is None) == (args.attack_config is None):
         raise UserError("give either a checkpoint or an --attack_config that names one, not both")
+    check_part_of_names({"attribute": args.attribute}, lambda _: "command line")
     protocols = _PROTOCOLS if "all" in args.protocols else tuple(dict.fromkeys(args.protocols))
     attackers = tuple(dict.fromkeys(args.attackers))
     settings = AttackSettings(

@@ -84,6 +84,8 @@ def test_the_output_explains_the_numbers(folder, capsys, monkeypatch):
         ([BASE, "--attack_config", "x.json"], "not both"),
         (["gone.pth"], "gone.pth"),
         ([BASE, "--attribute", "genders"], "no column 'genders', did you mean 'gender'?"),
+        ([BASE, "--attribute", "../gender"], "attribute (command line) should be a name without / and \\"),
+        ([BASE, "--attribute", ""], "because file names contain it, not ''"),
         ([BASE, "--views", "tables"], "BPR has no view 'tables', did you mean 'table'?; it has table, lists"),
         ([BASE, "--data_path", "nowhere"], "nowhere"),
     ],

@@ -53,6 +53,8 @@ def protect(trained, capsys):
         (("--attribute", "gender", "--protect_fraction", "1.5"), "should be a number in (0, 1]"),
         (("--attribute", "gender", "--protect_batches", "0"), "should be an integer of at least 1"),
         (("--attribute", "gender", "--spam"), "both say what is to be forgotten"),
+        (("--attribute", "../../../esc", "--unlearning_algorithm", "u2u"), "attribute (command line) should be a name"),
+        (("--attribute", "gender", "", "--unlearning_algorithm", "u2u"), "because file names contain it, not ''"),
         (("--attribute", "income", "--unlearning_algorithm", "u2u"), "no column 'income'"),
         (("--attribute", "gender", "--protect_fraction", "0.01", "--unlearning_algorithm", "u2u"), "selects no user"),
     ],
