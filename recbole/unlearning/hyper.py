@@ -1,8 +1,9 @@
 """Dataclasses of the algorithms' hyper-parameters, from which flags, help texts and configuration keys are made."""
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Self
 
+from recbole.config import Config
 from recbole.utils import UserError
 
 
@@ -31,6 +32,15 @@ class NoHyperParameters:
     Raises:
         UserError: a value is outside the bounds that :func:`hyperparameter` was given.
     """
+
+    @classmethod
+    def of(cls, settings: Config) -> Self:
+        """Return the hyper-parameters of a run, given its settings; those that are ``None`` have their defaults.
+
+        Raises:
+            UserError: a value is out of bounds.
+        """
+        return cls(**{one.name: settings[one.name] for one in fields(cls) if settings[one.name] is not None})
 
     def __post_init__(self) -> None:
         for one in fields(self):

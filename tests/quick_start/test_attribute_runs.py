@@ -64,6 +64,18 @@ def test_contradicting_options_give_one_line_errors(protect, arguments, told):
     assert done.status == 2 and told in done.err and done.err.count("\n") == 1, done.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "logs"),
+    [(("--d2d_block", "0"), False), (("--protect_view", "propagated"), True), (("--protect_regulariser", "l1"), True)],
+)
+def test_no_folder_of_checkpoints_is_made_for_rejected_settings(protect, trained, arguments, logs):
+    asked = ("--attribute", "gender", "--unlearning_algorithm", "d2d", "--checkpoint_dir", "new", *arguments)
+    base = next(trained.saved.glob("*_best.pth"))
+    done = protect(*asked, "--base_checkpoint", str(base))
+    assert done.status == 2 and done.err.count("\n") == 1, done.err
+    assert {path.name for path in (trained.folder / "new").glob("*")} <= ({"log"} if logs else set())
+
+
 def test_attributes_are_unlearned_one_after_another_and_other_files_stay(protect, trained):
     arguments = ("--attribute", "gender", "age", "--unlearning_algorithm", "d2d", *SHORT, "--protect_fraction", "0.8")
     with (trained.folder / "tiny.yaml").open("a") as settings:
