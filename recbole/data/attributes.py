@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ class UserAttribute:
         """Ids of the users whose group is known, int64, ascending."""
         return np.flatnonzero(self.label >= 0)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """SHA-256 of the name, the groups and the labels, as 64 hexadecimal digits."""
         text = "\0".join((self.name, *self.groups)).encode()

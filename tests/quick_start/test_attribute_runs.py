@@ -52,6 +52,14 @@ def protect(trained, capsys):
         (("--attribute", "gender", "gender"), "each attribute may be given only once"),
         (("--attribute", "gender", "--protect_fraction", "1.5"), "should be a number in (0, 1]"),
         (("--attribute", "gender", "--protect_batches", "0"), "should be an integer of at least 1"),
+        (
+            ("--attribute", "gender", "--protect_batches", "2147483647", "--unlearning_algorithm", "u2u"),
+            "--protect_batches 2147483647 is more than the users to protect: give at most 30",
+        ),
+        (
+            ("--attribute", "gender", "--protect_fraction", "0.1", "--unlearning_algorithm", "u2u"),
+            "--protect_batches 4 is more than the users to protect: give at most 3",
+        ),
         (("--attribute", "gender", "--spam"), "both say what is to be forgotten"),
         (("--attribute", "../../../esc", "--unlearning_algorithm", "u2u"), "attribute (command line) should be a name"),
         (("--attribute", "gender", "", "--unlearning_algorithm", "u2u"), "because file names contain it, not ''"),
