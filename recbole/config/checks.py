@@ -46,21 +46,23 @@ def checked_type(key: str, value: Any, default: Any, where: str, rule: Rule | No
 
 
 def check_part_of_names(values: Mapping[str, Any], where: Callable[[str], str | None]) -> None:
-    """Check that the settings that become part of file names contain no path separator, as ``../x`` does.
+    """Check that names that become part of file names are not empty and contain no path separator, as ``../x`` does.
 
     Args:
-        values: all settings, a dict from name to value.
+        values: settings, a dict from name to value. Of a list or dict all elements or keys are checked.
         where: function from a setting's name to the place that set its value, for the message.
 
     Raises:
-        UserError: a setting contains a path separator.
+        UserError: a name is empty, ``.`` or ``..``, or contains a path separator.
     """
-    for key in ("dataset", "sensitive_category", "unlearning_sample_selection_method"):
+    for key in ("dataset", "sensitive_category", "unlearning_sample_selection_method", "attribute", "attributes"):
         value = values.get(key)
-        if isinstance(value, str) and (value in (".", "..") or "/" in value or "\\" in value):
-            raise UserError(
-                f"{key} ({where(key)}) should be a name without / and \\, because file names contain it, not {value!r}"
-            )
+        for name in value if isinstance(value, (list, tuple, dict)) else [value]:
+            if isinstance(name, str) and (name in ("", ".", "..") or "/" in name or "\\" in name):
+                raise UserError(
+                    f"{key} ({where(key)}) should be a name without / and \\, because file names contain it, "
+                    f"not {name!r}"
+                )
 
 
 def check_choices(values: Mapping[str, Any], where: Callable[[str], str]) -> None:

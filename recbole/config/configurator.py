@@ -9,6 +9,7 @@ from typing import Any
 from recbole.config import checks, derived, layers, recbole_keys, unknown
 from recbole.config.plain import plain, refuse_odd_text
 from recbole.config.rules import rule_of
+from recbole.config.user_attributes import checked_attributes
 from recbole.utils import ModelType, UserError
 
 _DERIVED_KEYS = ("device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "MODEL_TRIMS", "MODEL_READS_ROWS")
@@ -127,6 +128,7 @@ class Config:
                 values[key] = checks.checked_type(key, value, default, where(key), rule, strict=key in declared)
         checks.check_choices(values, where)
         checks.check_part_of_names(values, self.where)
+        values["attributes"] = checked_attributes(values["attributes"], where("attributes"))
         values["topk"] = checks.checked_cutoffs(values["topk"], where("topk"))
         values["metrics"] = checks.checked_metrics(values["metrics"], where("metrics"))
         if isinstance(values["eval_args"], dict):

@@ -99,6 +99,10 @@ def _is_interval(value: Any) -> bool:
         return False
 
 
+def _are_names(value: Any) -> bool:
+    return all(map(TEXT.meets, value if isinstance(value, (list, tuple)) else [value]))
+
+
 def _is_threshold(value: Any) -> bool:
     return (
         isinstance(value, dict)
@@ -169,6 +173,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("unlearning_fraction", "protect_fraction"), FRACTION),
     **dict.fromkeys(TEXT_KEYS, TEXT),
     **dict.fromkeys(("forget_set", "sensitive_category"), NAME),
+    "attribute": Rule("an attribute or a list of attributes, like [gender, age]", _are_names),
     "retrain_checkpoint_idx_to_match": CHECKPOINT,
     "other_seeds": _list(SEED, "a list of seeds, like [3, 5]"),
     # sizes of models, numbers of layers and the like

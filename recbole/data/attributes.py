@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 NOT_KNOWN = -1
 MOST_GROUPS = 32
-_KEYS = ("column", "bins", "groups", "missing")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class UserAttribute:
         """Ids of the users whose group is known, int64, ascending."""
         return np.flatnonzero(self.label >= 0)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """SHA-256 of the name, the groups and the labels, as 64 hexadecimal digits."""
         text = "\0".join((self.name, *self.groups)).encode()
@@ -61,7 +61,8 @@ def read_attribute(config: Config, dataset: Dataset, name: str) -> UserAttribute
     file's column (by default the attribute's name). ``bins`` are ascending bounds that divide numbers into groups:
     ``[35, 45]`` makes three (below 35, from 35 to below 45, from 45). ``groups`` maps the name of a group to the list
     of values that it unites; every other value is a group of its own. ``missing`` lists values that mean "unknown"; an
-    empty value always means this.
+    empty value always means this. The form of the setting was checked by
+    :func:`~recbole.config.user_attributes.checked_attributes`.
 
     Args:
         config: reads ``attributes``, ``data_path``, ``dataset``, ``USER_ID_FIELD`` and ``field_separator``.
@@ -69,13 +70,13 @@ def read_attribute(config: Config, dataset: Dataset, name: str) -> UserAttribute
         name: the attribute's name.
 
     Raises:
-        UserError: the file or the column is missing, the setting is malformed, a user appears twice in the file, a
-            value is not a number although there are bins, or fewer than two or more than 32 groups have users.
+        UserError: the file or the column is missing, a user appears twice in the file, a value is not a number although
+            there are bins, or fewer than two or more than 32 groups have users.
     """
     path = Path(config["data_path"]) / f"{config['dataset']}.user"
     if not path.is_file():
         raise UserError(f"cannot read the users' attribute {name}: there is no file {path}")
-    spec = _spec(config, name)
+    spec = (config["attributes"] or {}).get(name, {})
     table = read_atomic(path, separator=config["field_separator"])
     column, user = spec.get("column", name), config["USER_ID_FIELD"]
     for wanted, of in ((column, f"attribute {name}"), (user, "USER_ID_FIELD")):
@@ -94,30 +95,6 @@ def read_attribute(config: Config, dataset: Dataset, name: str) -> UserAttribute
     return _checked(name, groups, label)
 
 
-def _spec(config: Config, name: str) -> Mapping[str, Any]:
-    """Return the settings of one attribute from the setting ``attributes``; an empty mapping if there are none.
-
-    Raises:
-        UserError: the settings are malformed.
-    """
-    settings = config["attributes"]
-    where = f"attributes ({config.where('attributes')})"
-    if settings is not None and not isinstance(settings, dict):
-        raise UserError(f"{where} should map attributes to settings, like {{age: {{bins: [35]}}}}, not {settings!r}")
-    spec = (settings or {}).get(name) or {}
-    if not isinstance(spec, dict):
-        raise UserError(f"{where}: {name} should be a dictionary with the keys {', '.join(_KEYS)}, not {spec!r}")
-    for key in spec:
-        if key not in _KEYS:
-            raise UserError(f"{where}: {name} has the unknown key '{key}'{suggest(str(key), _KEYS)}")
-    bins = spec.get("bins")
-    if bins is not None and not (isinstance(bins, list) and bins and bins == sorted(set(bins))):
-        raise UserError(f"{where}: bins of {name} should be ascending numbers, like [35, 45], not {bins!r}")
-    if bins is not None and "groups" in spec:
-        raise UserError(f"{where}: {name} has both bins and groups: remove one of them")
-    return spec
-
-
 def _texts(table: AtomicTable, column: str) -> list[str]:
     """Return a column's values as strings; a missing value is the empty string."""
     values = table.table[column].to_pylist()
@@ -133,7 +110,7 @@ def _grouped(texts: list[str], spec: Mapping[str, Any], where: str) -> tuple[lis
         where: the file and the column, for messages.
     """
     missing = {"", *map(str, spec.get("missing", ()))}
-    if spec.get("bins") is not None:
+    if "bins" in spec:
         return _binned(texts, spec["bins"], missing, where)
     of = {str(value): str(group) for group, values in spec.get("groups", {}).items() for value in values}
     named = [None if text in missing else of.get(text, text) for text in texts]

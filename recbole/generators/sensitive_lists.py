@@ -1,5 +1,6 @@
 """Lists of sensitive items: text files with one item token per line."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,11 +19,14 @@ def read_sensitive_items(folder: str | Path, category: str) -> list[str]:
             ``sensitive_products_<category>.txt`` and ``sensitive_tracks_<category>.txt``.
 
     Raises:
-        UserError: there is no such file, or it is empty or not UTF-8.
+        UserError: there is no such file, or it is no regular file, empty or not UTF-8.
     """
     folder = Path(folder)
     names = sensitive_list_names(category)
-    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    found = [folder / name for name in names if os.path.lexists(folder / name)]
+    path = next(filter(Path.is_file, found), None)
+    if path is None and found:
+        raise UserError(f"cannot read {found[0]}: it is not a regular file")
     if path is None:
         hint, command = suggest(category, list_categories(folder)), preparing_command(folder.name)
         raise UserError(

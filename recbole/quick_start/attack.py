@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recbole.utils import OneLineParser, UserError, check_writable, write_json
+from recbole.utils import OneLineParser, UserError, not_empty, write_json
+from recbole.utils.ending import ended
 
 if TYPE_CHECKING:
     from recbole.audit.attack import AttackSettings
@@ -36,19 +36,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "erase-bench attack") ->
         prog: the program's name in messages.
 
     Returns:
-        The exit status: 0, or 2 after a user error, which is printed in one line.
+        The exit status: 0; 2 after a user error, which is printed in one line; 128 plus the number of a signal.
     """
-    args = _parser(prog).parse_args(argv)
-    try:
-        if (args.checkpoint is None) == (args.attack_config is None):
-            raise UserError("give either a checkpoint or an --attack_config that names one, not both")
-        for path in filter(None, (args.result_file, args.csv)):
-            check_writable(path)
-        _attack(args)
-    except UserError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return ended(prog, lambda: _attack(_parser(prog).parse_args(argv)), "each file is complete or unchanged")
 
 
 def _parser(prog: str) -> OneLineParser:
@@ -58,11 +48,12 @@ def _parser(prog: str) -> OneLineParser:
         "and from the lists that it recommends. docs/attack.md explains the protocols, the attackers and the numbers.",
     )
     add = parser.add_argument
-    add("checkpoint", nargs="?", help="the model's checkpoint file")
-    add("--attack_config", metavar="JSON", help="a configuration file of PoT-AU's attack.py, instead of a checkpoint")
+    add("checkpoint", nargs="?", type=not_empty, help="the model's checkpoint file")
+    add("--attack_config", type=not_empty, metavar="JSON",
+        help="a configuration file of PoT-AU's attack.py, instead of a checkpoint")  # fmt: skip
     add("--attribute", default="gender", help="the user attribute to infer (default: gender)")
-    add("--protected_of", metavar="CHECKPOINT", help="an unlearned model; the users that it protects count as "
-        "protected (default: for an unlearned model its own, otherwise all users)")  # fmt: skip
+    add("--protected_of", type=not_empty, metavar="CHECKPOINT", help="an unlearned model; the users that it protects "
+        "count as protected (default: for an unlearned model its own, otherwise all users)")  # fmt: skip
     add("--protocols", nargs="+", choices=(*_PROTOCOLS, "all"), metavar="P", default=_PROTOCOLS[:_USUAL],
         help=f"some of {', '.join(_PROTOCOLS)}, or all (default: {' '.join(_PROTOCOLS[:_USUAL])})")  # fmt: skip
     add("--attackers", nargs="+", choices=_ATTACKERS, metavar="A", default=_ATTACKERS[:_USUAL],
@@ -81,10 +72,10 @@ def _parser(prog: str) -> OneLineParser:
         help="do not select the attackers 'worst' and 'adaptive'; takes a quarter of the time")  # fmt: skip
     add("--unbalanced", action="store_true",
         help="attack all users, weighted by group, instead of equally many users of each group")  # fmt: skip
-    add("--data_path", help="folder of the data sets (default: the checkpoint's)")
-    add("--device", help="cpu or cuda:N (default: the device of the checkpoint's settings)")
-    add("--result_file", help="also write the results to this JSON file")
-    add("--csv", help="also write the result rows to this .csv file")
+    add("--data_path", type=not_empty, help="folder of the data sets (default: the checkpoint's)")
+    add("--device", type=not_empty, help="cpu or cuda:N (default: the device of the checkpoint's settings)")
+    add("--result_file", type=not_empty, help="also write the results to this JSON file")
+    add("--csv", type=not_empty, help="also write the result rows to this .csv file")
     return parser
 
 
@@ -100,16 +91,21 @@ def _folds(text: str) -> int:
     return int(text)
 
 
-def _attack(args: argparse.Namespace) -> None:
+def _attack(args: argparse.Namespace) -> int:
+    """Attack the model, write the requested files, then print the results; return the exit status."""
     from recbole.audit.attack import AttackSettings
     from recbole.audit.attackers import check_installed
-    from recbole.quick_start.attack_config import read_attack_config
+    from recbole.config.checks import check_part_of_names
+    from recbole.quick_start.attack_config import check_described, read_attack_config
     from recbole.quick_start.attack_told import notes
     from recbole.quick_start.attacks import audited_in
     from recbole.quick_start.opened import setup_of, state_of
     from recbole.report.attacks import as_table
     from recbole.trainer.stored import Stored
 
+    if (args.checkpoint is None) == (args.attack_config is None):
+        raise UserError("give either a checkpoint or an --attack_config that names one, not both")
+    check_part_of_names({"attribute": args.attribute}, lambda _: "command line")
     protocols = _PROTOCOLS if "all" in args.protocols else tuple(dict.fromkeys(args.protocols))
     attackers = tuple(dict.fromkeys(args.attackers))
     settings = AttackSettings(
@@ -118,7 +114,10 @@ def _attack(args: argparse.Namespace) -> None:
     check_installed(settings.attackers)
     from_file = {} if args.attack_config is None else read_attack_config(Path(args.attack_config))
     path = Path(args.checkpoint or from_file["checkpoint"])
+    _check_outputs(args, path.parent)
     stored = Stored.read(path)
+    if args.attack_config is not None:
+        check_described(Path(args.attack_config), stored)
     setup = setup_of(stored, args.data_path or from_file.get("data_path"), args.device or from_file.get("device"), True)
     state, of = state_of(setup, stored), (setup, stored)
     if args.protected_of is not None:
@@ -129,9 +128,29 @@ def _attack(args: argparse.Namespace) -> None:
     begun = time.process_time()
     rows = _rows(args, setup, state, stored, audited, settings)
     seconds = time.process_time() - begun
+    _write(args, path, audited, settings, rows, seconds)
     print(as_table(rows))
     print("\n".join(["", *notes(rows, audited.people, settings)]))
-    _write(args, path, audited, settings, rows, seconds)
+    return 0
+
+
+def _check_outputs(args: argparse.Namespace, saved: Path) -> None:
+    """Check that the files of ``--result_file`` and ``--csv`` can be written; ``saved`` is the checkpoint's folder.
+
+    Raises:
+        UserError: they are the same file; or one exists and has other content than this program's, or cannot be
+            written.
+    """
+    from recbole.evaluator.table import COLUMNS
+    from recbole.quick_start.record import check_result_file
+    from recbole.report.tables import check_own_table
+
+    if args.result_file:
+        check_result_file(args.result_file, saved, r'\{\s*"kind": "attack"', "result of attacks")
+    if args.csv:
+        check_own_table(args.csv, [",".join(COLUMNS)])
+    if args.result_file and args.csv and Path(args.result_file).resolve() == Path(args.csv).resolve():
+        raise UserError(f"--result_file and --csv both name {args.csv}: give each its own file")
 
 
 def _rows(

@@ -5,11 +5,16 @@ PoT-AU is the program of a paper on unlearning user attributes, see :mod:`recbol
 
 from __future__ import annotations
 
+from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recbole.quick_start.attribute_config import METHODS, MODELS, VARIANT
+from recbole.config.plain import refuse_odd_text
+from recbole.quick_start.attribute_config import METHODS, MODELS, ORIGINAL, VARIANT
 from recbole.utils import UserError, read_json, suggest
+
+if TYPE_CHECKING:
+    from recbole.trainer.stored import Stored
 
 _KEYS = ("attack", "target_model", "method", "model", "dataset_path", "dataset", "device")
 _ORIGINALS_FILE = "final_model.pth"
@@ -47,22 +52,45 @@ def read_attack_config(path: Path, saved: Path = Path("saved")) -> dict[str, str
     }
 
 
+def check_described(path: Path, stored: Stored) -> None:
+    """Check that the checkpoint that a configuration file names as ``target_model`` is the one that its keys describe.
+
+    Args:
+        path: the JSON file. Keys that it does not have are not compared.
+        stored: the content of the checkpoint file; without settings, as in a file of another program, it is accepted.
+
+    Raises:
+        UserError: the checkpoint has another ``model``, ``dataset`` or ``method`` than the file.
+    """
+    settings, config = _read(path), stored.content.get("config") or {}
+    if not config or settings.get("target_model", _ORIGINALS_FILE) == _ORIGINALS_FILE:
+        return
+    model, method = _described(path, settings)
+    pairs = {"model": (model, config.get("model")), "dataset": (settings.get("dataset"), config.get("dataset"))}
+    if stored.settings is not None:
+        pairs["method"] = method, stored.settings.get("algorithm")
+    for key, (wanted, found) in pairs.items():
+        if key in settings and wanted != found:
+            raise UserError(
+                f"{path}: {key} {settings[key]} contradicts target_model: {stored.path} has {found or 'original'}; "
+                "correct or remove one of the two keys"
+            )
+
+
 def _read(path: Path) -> dict[str, str]:
     settings = read_json(path, dict)
+    refuse_odd_text(settings, str(path))
     for key, value in settings.items():
         if key not in _KEYS:
             raise UserError(f"{path}: unknown key '{key}'{suggest(key, _KEYS)}; known keys: {', '.join(_KEYS)}")
-        if not isinstance(value, str):
-            raise UserError(f"{path}: {key} should be a text, not {value!r}")
+        if not isinstance(value, str) or not value:
+            raise UserError(f"{path}: {key} should be a text that is not empty, not {value!r}")
     return settings
 
 
 def _checkpoint(path: Path, settings: dict[str, str], saved: Path) -> Path:
-    model, method = (
-        _ours(path, settings, "model", "ncf", MODELS)[1],
-        _ours(path, settings, "method", "original", METHODS),
-    )
-    begin = f"model_{model}_seed_*_dataset_{settings.get('dataset', 'ml-100k')}"
+    model, method = _described(path, settings)
+    begin = f"model_{model}_seed_*_dataset_{escape(settings.get('dataset', 'ml-100k'))}"
     of_method = f"_unlearning_algorithm_{method}_*attribute_gender_unlearn_epoch_*_to_match_3.pth"
     pattern = begin + ("_best.pth" if method is None else of_method)
     found = sorted((saved / VARIANT).rglob(pattern)) or sorted(saved.rglob(pattern))
@@ -70,6 +98,12 @@ def _checkpoint(path: Path, settings: dict[str, str], saved: Path) -> Path:
         names = ", ".join(map(str, found)) or f"none like {saved / pattern}"
         raise UserError(f"{path} must match exactly one checkpoint, found {names}; name its file as target_model")
     return found[0]
+
+
+def _described(path: Path, settings: dict[str, str]) -> tuple[str, str | None]:
+    """Return the model's class name, and the algorithm's name (None for the base model), with PoT-AU's defaults."""
+    model: tuple[str, ...] = _ours(path, settings, "model", "ncf", MODELS)
+    return model[1], _ours(path, settings, "method", ORIGINAL, METHODS)
 
 
 def _ours(path: Path, settings: dict[str, str], key: str, usual: str, names: dict[str, Any]) -> Any:

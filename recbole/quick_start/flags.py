@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from recbole.config.ensembles import AGGREGATES, ANCHOR_UPDATES, PARTITIONS, PRESETS
 from recbole.scenario.known_scenarios import scenarios
 from recbole.unlearning.schedule import N_CHECKPOINTS
-from recbole.utils import UserError
+from recbole.utils import UserError, not_empty
 from recbole.utils.flag import Flag, cutoffs, metric_names
 
 TASKS = ("CF", "SBR", "NBR")
@@ -60,7 +60,7 @@ def _run(dataset: str) -> tuple[Flag, ...]:
         *_PLACES,
         Flag(
             "result_file",
-            str,
+            not_empty,
             "also write the record of the run (arguments, timing, result rows) to this JSON file",
             key=None,
         ),

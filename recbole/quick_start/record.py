@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 import recbole
-from recbole.config import Config
 from recbole.config.identity import Identity
 from recbole.evaluator.records import SHA256
 from recbole.quick_start.setup import Setup
@@ -93,20 +92,23 @@ def write_beside(path: Path, record: dict[str, Any]) -> None:
     write_json(path.with_suffix(".json"), record | {SHA256: sha256_of_checkpoint(path)})
 
 
-def check_result_file(path: str | Path, config: Config) -> None:
-    """Check, before a run starts, that its record can be written to the file that ``--result_file`` names.
+def check_result_file(
+    path: str | Path, saved: str | Path, begins: str = r'\{\s*"kind": "', what: str = "record of a run"
+) -> None:
+    """Check, before any work, that results can be written to the file that ``--result_file`` names.
 
     Args:
-        path: the file.
-        config: the settings, of which ``checkpoint_dir`` is read.
+        path: the file. It may exist if it contains such results.
+        saved: the folder of checkpoint files.
+        begins: a regular expression that matches the first characters of such a file.
+        what: what such a file contains, for the message.
 
     Raises:
-        UserError: the file cannot be written, exists and is not a record, or has a name that is reserved for the
+        UserError: the file cannot be written, exists and has other content, or has a name that is reserved for the
             record next to a checkpoint file.
     """
     path = Path(path)
-    saved = Path(config["checkpoint_dir"]).resolve()
-    of_checkpoint = path.name.startswith("model_") and saved in path.absolute().resolve().parents
+    of_checkpoint = path.name.startswith("model_") and Path(saved).resolve() in path.absolute().resolve().parents
     if of_checkpoint or path.with_suffix(".pth").exists():
         raise UserError(f"cannot write {path}: this name is reserved for the record next to a checkpoint")
-    check_replaceable(path, r'\{\s*"kind": "', "record of a run")
+    check_replaceable(path, begins, what)

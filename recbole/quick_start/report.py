@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recbole.utils import OneLineParser
+from recbole.utils import OneLineParser, not_empty
 from recbole.utils.ending import ended
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def _parser(prog: str) -> OneLineParser:
     parser.add_argument("files", nargs="+", help="result files of unlearn.py")
     parser.add_argument(
         "--csv",
+        type=not_empty,
         metavar="FILE.csv",
         help="also write the table to this file, with all columns and digits, and the results over seeds, one row per "
         "quantity, to FILE_over_seeds.csv in the same folder",

@@ -12,7 +12,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recbole.utils import OneLineParser, UserError, check_replaceable, write_json
+from recbole.utils import OneLineParser, UserError, not_empty, write_json
 from recbole.utils.ending import ended
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "erase-bench scan") -> i
 def _scan(args: argparse.Namespace) -> int:
     """Check the ensemble, write the result file if ``--result_file`` is given, and return the exit status."""
     if args.result_file:
-        check_replaceable(args.result_file, r'\{\s*"checkpoint": "', "result of a scan")
+        from recbole.quick_start.record import check_result_file
+
+        check_result_file(args.result_file, Path(args.checkpoint).parent, r'\{\s*"checkpoint": "', "result of a scan")
     found = _scanned(Path(args.checkpoint), args.data_path, not args.quick)
     if args.result_file:
         write_json(args.result_file, found)
@@ -59,7 +61,7 @@ def _parser(prog: str) -> OneLineParser:
     parser.add_argument("checkpoint", help="the ensemble's checkpoint file")
     parser.add_argument("--data_path", help="folder of the data sets (default: the checkpoint's)")
     parser.add_argument("--quick", action="store_true", help="do not retrain the ensemble to compare its parameters")
-    parser.add_argument("--result_file", help="also write the findings to this JSON file")
+    parser.add_argument("--result_file", type=not_empty, help="also write the findings to this JSON file")
     return parser
 
 

@@ -63,7 +63,7 @@ def run_recbole(
     """
     clock = Clock(config["device"])
     if result_file and is_main():
-        check_result_file(result_file, config)
+        check_result_file(result_file, config["checkpoint_dir"])
     settle_ensemble(config, get_model(config["model"]).type)
     scenario = scenario_of(config)
     stem = init_logger(config, scenario.places.logs)

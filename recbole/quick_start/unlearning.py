@@ -2,13 +2,12 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from recbole.config import Config
 from recbole.config.ensembles import settle_ensemble
-from recbole.config.identity import canonical
 from recbole.evaluator.records import read_beside
 from recbole.model import get_model
 from recbole.model.abstract_recommender import AbstractRecommender
@@ -18,11 +17,10 @@ from recbole.quick_start.ensembles import check_pairing
 from recbole.quick_start.hub import fetch
 from recbole.quick_start.monolithic import monolithic_references
 from recbole.quick_start.other_seeds import other_references
-from recbole.quick_start.presets import preset_values
 from recbole.quick_start.questions import ask_all
 from recbole.quick_start.record import check_result_file, describe, write_beside
 from recbole.quick_start.setup import OF_TRAINING, Setup, begin, first_line
-from recbole.quick_start.work import Work
+from recbole.quick_start.work import Work, places_of
 from recbole.quick_start.writing import only_writer
 from recbole.report.verdict import say, verdict
 from recbole.scenario.base import Scenario
@@ -30,7 +28,6 @@ from recbole.scenario.known_scenarios import scenario_of
 from recbole.trainer import ResumeFile, save_unlearned
 from recbole.trainer.learn import check, load
 from recbole.trainer.original import follow_original
-from recbole.trainer.places import Places, settings_name
 from recbole.trainer.stored import BUDGET, Stored, adopt
 from recbole.unlearning.algorithm import UnlearningAlgorithm
 from recbole.unlearning.pipeline import STATUSES, Pipeline
@@ -69,7 +66,7 @@ def unlearn_recbole(
     """
     clock = Clock(config["device"])
     if result_file:
-        check_result_file(result_file, config)
+        check_result_file(result_file, config["checkpoint_dir"])
     algorithm, model_class = get_algorithm(config["unlearning_algorithm"]), get_model(config["model"])
     settle_ensemble(config, model_class.type)
     check_pairing(config, algorithm)
@@ -93,23 +90,26 @@ def unlearn_recbole(
         told = ", ".join(f"{epoch} (checkpoint {at})" for at, epoch in epochs["retrained"].items())
         logger.info("selected epochs: base %s, retrained %s", epochs["base"], told)
     clock.lap("load")
-    with only_writer(config, None if config["eval_only"] else work.stem) as waited:
-        return _run(work, base, list(arguments), result_file, clock, waited)
+    begun = None if config["eval_only"] else work.begun()
+    with only_writer(config, None if begun is None else work.stem) as waited:
+        begun = None if waited and work.is_complete() else begun
+        return _run(work, base, begun, list(arguments), result_file, clock)
 
 
 def _run(
-    work: Work, base: AbstractRecommender, arguments: list[str], result_file: str | None, clock: Clock, waited: bool
-) -> dict[str, Any]:
+    work: Work, base: AbstractRecommender, begun: UnlearningAlgorithm | None, arguments: list[str],
+    result_file: str | None, clock: Clock,
+) -> dict[str, Any]:  # fmt: skip
     """Unlearn and evaluate; return the record, as :func:`unlearn_recbole` does.
 
-    With ``eval_only``, existing unlearned models are only evaluated. The same happens if this run had to wait for
-    another one (``waited``) that has meanwhile written them.
+    If ``begun`` is None, existing unlearned models are only evaluated: with ``eval_only``, or if another run for which
+    this one had to wait has meanwhile written them.
     """
     setup, config, algorithm = work.setup, work.setup.config, work.algorithm
-    if config["eval_only"] or (waited and work.is_complete()):
+    if begun is None:
         work, done = work.found(), Unlearned(None, {}, ())
     else:
-        done = _unlearn(work, arguments)
+        done = _unlearn(work, begun, arguments)
     clock.lap("unlearn")
     answers = ask_all(work, base)
     rows = answers.rows
@@ -135,21 +135,6 @@ def _run(
     config.warn_unread(logger, but=OF_TRAINING)
     done.finish()
     return result
-
-
-def places_of(
-    config: Config, scenario: Scenario, algorithm: type[UnlearningAlgorithm]
-) -> tuple[Places, dict[str, Any]]:
-    """Return the folders for the unlearned models, and all hyper-parameters of the algorithm, name to value.
-
-    With hyper-parameters that differ from the defaults, or with a preset, the folders are subfolders named after them.
-    """
-    defaults = {one.name: one.default for one in fields(algorithm.Hyper)}
-    hyper = {name: default if config[name] is None else config[name] for name, default in defaults.items()}
-    preset = config["preset"]
-    usual = defaults | ({} if preset is None else preset_values(preset, algorithm.name, config["model"]))
-    other = {name: value for name, value in hyper.items() if canonical(value) != canonical(usual[name])}
-    return scenario.places.with_settings(settings_name(other, preset)), hyper
 
 
 def _base(config: Config, scenario: Scenario) -> Stored:
@@ -187,14 +172,11 @@ class Unlearned:
             remove()
 
 
-def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
+def _unlearn(work: Work, algorithm: UnlearningAlgorithm, arguments: list[str]) -> Unlearned:
     """Process all requests with the algorithm, and save the model and its record at each checkpoint."""
     setup, config = work.setup, work.setup.config
     work.refuse_to_replace()
-    base = setup.base()
-    model = load(setup, base, work.base)
     resume = ResumeFile(work.stem.with_name(f"{work.stem.name}.resume"), setup.resume_key(work.identity(LAST)))
-    algorithm = work.algorithm(config, model, base.data)
     algorithm.work_beside(work.stem)
     pipeline = Pipeline(
         algorithm,

@@ -2,16 +2,20 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from recbole.config.identity import Identity, told
+from recbole.config import Config
+from recbole.config.identity import Identity, canonical, told
 from recbole.quick_start.other_seeds import Others
+from recbole.quick_start.presets import preset_values
 from recbole.quick_start.setup import Setup
 from recbole.quick_start.writing import is_complete
-from recbole.trainer.places import Places
+from recbole.scenario.base import Scenario
+from recbole.trainer.learn import load
+from recbole.trainer.places import Places, settings_name
 from recbole.trainer.state import State
 from recbole.trainer.stored import BUDGET, Stored, refuse_to_replace
 from recbole.unlearning.algorithm import UnlearningAlgorithm
@@ -19,6 +23,24 @@ from recbole.unlearning.schedule import LAST, N_CHECKPOINTS
 from recbole.utils import UserError
 
 logger = logging.getLogger("recbole")
+
+
+def places_of(
+    config: Config, scenario: Scenario, algorithm: type[UnlearningAlgorithm]
+) -> tuple[Places, dict[str, Any]]:
+    """Return the folders for the unlearned models, and all hyper-parameters of the algorithm, name to value.
+
+    With hyper-parameters that differ from the defaults, or with a preset, the folders are subfolders named after them.
+
+    Raises:
+        UserError: a hyper-parameter is out of bounds.
+    """
+    defaults = {one.name: one.default for one in fields(algorithm.Hyper)}
+    hyper = asdict(algorithm.Hyper.of(config))
+    preset = config["preset"]
+    usual = defaults | ({} if preset is None else preset_values(preset, algorithm.name, config["model"]))
+    other = {name: value for name, value in hyper.items() if canonical(value) != canonical(usual[name])}
+    return scenario.places.with_settings(settings_name(other, preset)), hyper
 
 
 @dataclass(frozen=True)
@@ -90,6 +112,15 @@ class Work:
         """The path with which the paths of all checkpoint and snapshot files of the run begin."""
         names, batch_size = self.setup.scenario.names, self.setup.config["unlearning_batchsize"]
         return self.places.checkpoints / names.unlearning_stem(self.algorithm.name, batch_size)
+
+    def begun(self) -> UnlearningAlgorithm:
+        """Read the base model's parameters into a new model, and return the algorithm that is to change this model.
+
+        Raises:
+            UserError: the algorithm does not apply to the model, or a hyper-parameter is invalid.
+        """
+        base = self.setup.base()
+        return self.algorithm(self.setup.config, load(self.setup, base, self.base), base.data)
 
     def is_complete(self) -> bool:
         """Return whether a run with the same settings has already completed: the models of all checkpoints exist.

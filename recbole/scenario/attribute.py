@@ -105,9 +105,12 @@ class Attribute(Scenario):
         attributes = [read_attribute(config, dataset, name) for name in self.attributes]
         people = np.arange(1, dataset.n_users)
         order = stream(config["unlearn_sample_selection_seed"], "protected").permutation(people)
-        share = 1.0 if config[_FRACTION] is None else config[_FRACTION]
-        found = attribute_requests(attributes, order, round(share * len(people)), config[_BATCHES])
-        if not len(found.protected(len(found))):
+        share, n_batches = 1.0 if config[_FRACTION] is None else config[_FRACTION], config[_BATCHES]
+        n_protected = round(share * len(people))
+        if 0 < n_protected < n_batches:
+            raise UserError(f"--{_BATCHES} {n_batches} is more than the users to protect: give at most {n_protected}")
+        found = attribute_requests(attributes, order, n_protected, n_batches) if n_protected else None
+        if found is None or not len(found.protected(len(found))):
             raise UserError(f"--{_FRACTION} {share} of {len(people)} users selects no user whose attribute is known")
         return found
 
@@ -116,7 +119,8 @@ class Attribute(Scenario):
 
         Raises:
             UserError: the ``.user`` file is missing or cannot be used (see
-                :func:`~recbole.data.attributes.read_attribute`), or no user to protect has a known attribute.
+                :func:`~recbole.data.attributes.read_attribute`), no user to protect has a known attribute, or there are
+                more requests for an attribute than users to protect.
         """
         return self._requests
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -76,8 +76,7 @@ class UnlearningAlgorithm(ABC):
         self.check(model)
         self.config, self.model, self.dataset = config, model, dataset
         self.bench = Workbench(config, model, dataset)
-        values = {f.name: config[f.name] for f in fields(self.Hyper) if config[f.name] is not None}
-        self.hyper = self.Hyper(**values)
+        self.hyper = self.Hyper.of(config)
 
     @property
     def device(self) -> torch.device:

@@ -20,12 +20,17 @@ class AttributeRequest(Request):
 
     Attributes:
         attribute: the attribute, with the group (such as an age group) of every user.
-        protected: int64, ascending, ids of all users who are protected after this request: those who submit it and
-            those who submitted earlier requests for the same attribute.
+        arrived: int64, ids of all users who are protected after this request: those who submitted earlier requests for
+            the same attribute, and then those who submit this one. The requests of a run share the memory of one array.
     """
 
     attribute: UserAttribute
-    protected: np.ndarray
+    arrived: np.ndarray
+
+    @property
+    def protected(self) -> np.ndarray:
+        """Ids of all users who are protected after this request, int64, ascending."""
+        return np.sort(self.arrived)
 
     @property
     def groups(self) -> list[np.ndarray]:
@@ -33,8 +38,9 @@ class AttributeRequest(Request):
 
         The order is that of ``attribute.groups``.
         """
-        label = self.attribute.label[self.protected]
-        found = [self.protected[label == group] for group in range(len(self.attribute.groups))]
+        protected = self.protected
+        label = self.attribute.label[protected]
+        found = [protected[label == group] for group in range(len(self.attribute.groups))]
         return [people for people in found if len(people)]
 
 
@@ -57,12 +63,16 @@ class AttributeRequests(Requests):
 
     def protected(self, n_done: int) -> np.ndarray:
         """Return the ids (int64, ascending) of the users whom any of the first ``n_done`` requests protects."""
-        return np.unique(np.concatenate([_NO_ROWS, *(piece.protected for piece in self.pieces[:n_done])]))
+        most: dict[str, np.ndarray] = {}
+        for piece in self.pieces[:n_done]:
+            name = piece.attribute.name
+            most[name] = max(most.get(name, _NO_ROWS), piece.arrived, key=len)
+        return np.unique(np.concatenate([_NO_ROWS, *most.values()]))
 
     def report(self) -> str:
         """Return one line for the log: the number of requests, and of users protected in the end in each attribute."""
         last = {piece.attribute.name: piece for piece in self.pieces}
-        parts = [f"{len(piece.protected)} users ({piece.attribute})" for piece in last.values()]
+        parts = [f"{len(piece.arrived)} users ({piece.attribute})" for piece in last.values()]
         return f"{len(self)} requests protect " + "; ".join(parts)
 
 
@@ -81,11 +91,11 @@ def attribute_requests(
     pieces: list[AttributeRequest] = []
     for attribute in attributes:
         people = order[:n_protected]
-        arriving = np.array_split(people[attribute.label[people] >= 0], n_batches)
-        for at in range(n_batches):
-            protected = np.sort(np.concatenate(arriving[: at + 1]))
-            entity = f"{attribute.name} {at + 1}/{n_batches}"
-            pieces.append(AttributeRequest(len(pieces), entity, _NO_ROWS, attribute=attribute, protected=protected))
+        people = people[attribute.label[people] >= 0]
+        sizes = np.cumsum([len(part) for part in np.array_split(people, n_batches)])
+        for at, size in enumerate(sizes, start=1):
+            entity = f"{attribute.name} {at}/{n_batches}"
+            pieces.append(AttributeRequest(len(pieces), entity, _NO_ROWS, attribute=attribute, arrived=people[:size]))
     return _of_pieces(tuple(pieces))
 
 

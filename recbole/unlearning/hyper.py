@@ -3,8 +3,9 @@
 import types
 import typing
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Self
 
+from recbole.config import Config
 from recbole.config.rules import rule_by_default
 from recbole.utils import UserError
 
@@ -43,6 +44,15 @@ class NoHyperParameters:
         UserError: a value has another type than its field (bool, int, float or str), or is outside the bounds that
             :func:`hyperparameter` was given.
     """
+
+    @classmethod
+    def of(cls, settings: Config) -> Self:
+        """Return the hyper-parameters of a run, given its settings; those that are ``None`` have their defaults.
+
+        Raises:
+            UserError: a value is out of bounds.
+        """
+        return cls(**{one.name: settings[one.name] for one in fields(cls) if settings[one.name] is not None})
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))

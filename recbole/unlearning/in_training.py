@@ -206,7 +206,7 @@ class InTrainingAlgorithm(AttributeAlgorithm):
             attribute = UserAttribute(one["name"], tuple(one["groups"]), np.array(one["label"], dtype=np.int64))
             rows, protected = np.zeros(0, dtype=np.int64), np.array(one["protected"], dtype=np.int64)
             self.asked[attribute.name] = AttributeRequest(
-                one["index"], one["entity"], rows, attribute=attribute, protected=protected
+                one["index"], one["entity"], rows, attribute=attribute, arrived=protected
             )
         self.stale = bool((memory or {}).get("stale", False))
 

@@ -15,7 +15,7 @@ from recbole.model.user_views import UserView
 from recbole.unlearning.algorithm import UnlearningAlgorithm
 from recbole.unlearning.attribute_request import AttributeRequest
 from recbole.unlearning.hyper import NoHyperParameters, ProtectHyper, ViewHyper
-from recbole.unlearning.outcome import PHASES, NotApplied, Outcome
+from recbole.unlearning.outcome import PHASES, NotApplied, Outcome, failures_as_outcomes
 from recbole.unlearning.rank_margin import Gradients, RankMargin, through
 from recbole.unlearning.request import Request
 from recbole.utils import UserError, suggest
@@ -116,8 +116,8 @@ class ProtectionAlgorithm(AttributeAlgorithm):
     (:mod:`recbole.unlearning.rank_margin`), or penalises the squared distance from the original parameters. Each step
     uses all protected users. With several attributes, the loss for a request contains only the attribute of this
     request, not those of earlier ones. Only the parameters behind the views change; if all chosen views are embedding
-    tables, only the rows of the protected users. If the time runs out before the last step, or a number is not finite,
-    the parameters get back the values that they had before the call of :meth:`forget`.
+    tables, only the rows of the protected users. If the time or the memory runs out before the last step, or a number
+    is not finite, the parameters get back the values that they had before the call of :meth:`forget`.
 
     Attributes:
         moved: name to parameter, for the parameters that change.
@@ -175,8 +175,9 @@ class ProtectionAlgorithm(AttributeAlgorithm):
         self.work: dict[str, Any] = {}
         try:
             self.model.eval()
-            for request in requests:
-                self._protect(cast(AttributeRequest, request), deadline)
+            with failures_as_outcomes():
+                for request in requests:
+                    self._protect(cast(AttributeRequest, request), deadline)
             clock.lap("solve")
             outcome = self._changed(before)
         except NotApplied as reason:

@@ -3,7 +3,7 @@
 RecBole's own ``recbole.utils`` functions are loaded from :mod:`recbole.doors` on first use.
 """
 
-from recbole.utils.arguments import OneLineParser
+from recbole.utils.arguments import OneLineParser, not_empty
 from recbole.utils.enum_type import EvaluatorType, FeatureSource, FeatureType, InputType, ModelType
 from recbole.utils.errors import NotAvailable, UserError, suggest
 from recbole.utils.files import atomic_write, check_replaceable, check_writable, read_json, sha256_of_file, write_json
@@ -23,6 +23,7 @@ __all__ = [
     "check_replaceable",
     "check_writable",
     "init_seed",
+    "not_empty",
     "read_json",
     "sha256_of_file",
     "stream",

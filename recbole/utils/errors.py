@@ -30,13 +30,14 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
     Args:
         word: the word that the user wrote.
-        known: the words that would be right. The most similar one, ignoring case, is suggested.
+        known: the words that would be right. The most similar one, ignoring case, is suggested, but never ``word``
+            itself.
 
     Returns:
         An empty string if no known word is similar.
     """
     import difflib
 
-    names = {str(name).lower(): str(name) for name in known}
+    names = {str(name).lower(): str(name) for name in known if str(name) != str(word)}
     near = difflib.get_close_matches(str(word).lower(), names, n=1, cutoff=0.6)
     return f", did you mean '{names[near[0]]}'?" if near else ""

@@ -66,3 +66,11 @@ def test_lists_are_written_sorted_without_repeats(tmp_path, items, written):
     assert path.read_bytes() == written
     with pytest.raises(UserError, match="no item belongs to the category 'none'"):
         write_sensitive_items(tmp_path, "none", [])
+
+
+def test_a_list_that_is_a_folder_is_named(tmp_path):
+    (tmp_path / "sensitive_asins_y.txt").mkdir()
+    with pytest.raises(UserError, match=r"cannot read .*sensitive_asins_y\.txt: it is not a regular file$"):
+        read_sensitive_items(tmp_path, "y")
+    (tmp_path / "sensitive_tracks_y.txt").write_text("3\n")
+    assert read_sensitive_items(tmp_path, "y") == ["3"]

@@ -1,6 +1,8 @@
 """Attacks with the documented commands: on a checkpoint, with ERASE's configuration file, and in unlearning runs."""
 
 import json
+import os
+import signal
 from functools import partial
 
 import numpy as np
@@ -16,6 +18,7 @@ from recbole.quick_start import attacks
 from recbole.quick_start.attack_config import read_attack_config
 from recbole.quick_start.attack_told import notes
 from recbole.quick_start.family import main
+from recbole.trainer.stored import Stored
 from recbole.utils import UserError
 
 COMMON = ("--model", "BPR", "--dataset", "tiny", "--config_files", "tiny.yaml")
@@ -81,6 +84,8 @@ def test_the_output_explains_the_numbers(folder, capsys, monkeypatch):
         ([BASE, "--attack_config", "x.json"], "not both"),
         (["gone.pth"], "gone.pth"),
         ([BASE, "--attribute", "genders"], "no column 'genders', did you mean 'gender'?"),
+        ([BASE, "--attribute", "../gender"], "attribute (command line) should be a name without / and \\"),
+        ([BASE, "--attribute", ""], "because file names contain it, not ''"),
         ([BASE, "--views", "tables"], "BPR has no view 'tables', did you mean 'table'?; it has table, lists"),
         ([BASE, "--data_path", "nowhere"], "nowhere"),
     ],
@@ -99,6 +104,54 @@ def test_a_checkpoint_of_another_program_lacks_information(folder, capsys):
     with inside(folder):
         assert main(["attack", "other.pth"]) == 2
     assert "contains no settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [
+    ("--result_file", BASE), ("--result_file", BASE.replace(".pth", ".json")), ("--csv", BASE),
+    ("--csv", "dataset/tiny/tiny.inter"), ("--csv", "link"), ("--result_file", "link"), ("--csv", "pipe"),
+    ("--result_file", "saved/model_X.json"), ("--result_file", "new.json", "--csv", "saved/../new.json"),
+])  # fmt: skip
+def test_outputs_that_would_replace_other_files_are_rejected_before_any_work(folder, capsys, monkeypatch, arguments):
+    monkeypatch.setattr(Stored, "read", lambda path: pytest.fail("the checkpoint was read"))
+    monkeypatch.chdir(folder)
+    if not os.path.lexists("link"):
+        os.symlink("tiny.yaml", "link")
+        os.mkfifo("pipe")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert main(["attack", BASE, *arguments]) == 2
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1 and told.out == "" and ("cannot write" in told.err or "both name" in told.err)
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("words", [
+    ("attack", ""), ("report", "some", "--csv", ""), ("scan", "some", "--result_file", ""),
+    *(("attack", "some", flag, "") for flag in ("--csv", "--result_file", "--data_path", "--protected_of", "--device")),
+    ("train", "--result_file", ""), ("unlearn", "--result_file", ""),
+])  # fmt: skip
+def test_an_empty_file_name_is_one_line(capsys, words):
+    with pytest.raises(SystemExit, match="2"):
+        main(list(words))
+    told = capsys.readouterr().err
+    assert f"{words[-2] if len(words) > 2 else 'checkpoint'}: should not be empty" in told and told.count("\n") == 1
+
+
+def test_a_signal_is_told_in_one_line(folder, capsys, monkeypatch):
+    monkeypatch.setattr(Stored, "read", lambda path: os.kill(os.getpid(), signal.SIGINT))
+    with inside(folder):
+        assert main(["attack", BASE]) == 130
+    assert capsys.readouterr().err == "erase-bench attack: interrupted; each file is complete or unchanged\n"
+
+
+def test_results_are_written_before_they_are_printed(folder, monkeypatch):
+    def fails(rows):
+        raise ValueError("no table")
+
+    monkeypatch.setattr("recbole.report.attacks.as_table", fails)
+    more = ("--protocols", "inside", "--references", "--views", "table", "--no_chosen")
+    with inside(folder), pytest.raises(ValueError, match="no table"):
+        main(["attack", BASE, *QUICK, *more, "--result_file", "kept.json", "--csv", "kept.csv"])
+    assert json.loads((folder / "kept.json").read_text())["metrics"] and (folder / "kept.csv").exists()
 
 
 def test_unlearning_runs_attack_base_and_checkpoints(folder, monkeypatch):
@@ -183,7 +236,10 @@ def test_erases_file_is_translated_to_a_checkpoint_of_ours(tmp_path, method, mod
         ({"attack": "defend"}, "attack should be 'attack', the only one available, not 'defend'"),
         ({"model": "ncff"}, "model 'ncff' is not one of ncf, lightgcn, did you mean 'ncf'"),
         ({"method": "retrained"}, "method 'retrained' is not one of original, u2u, d2d, retrain, adv"),
-        ({"model": 3}, "model should be a text, not 3"),
+        ({"model": 3}, "model should be a text that is not empty, not 3"),
+        ({"target_model": ""}, "target_model should be a text that is not empty"),
+        ({"dataset": "**"}, r"found none like .*_dataset_\[\*]\[\*]_best.pth"),
+        ({"dataset": "ml\0"}, "contains a NUL character"),
         ({}, "found none like .*model_NeuMF_seed_\\*_dataset_ml-100k_best.pth"),
     ],
 )
@@ -201,12 +257,25 @@ def test_a_file_that_is_no_configuration_is_rejected(tmp_path):
 
 
 def test_erases_file_runs(folder):
-    (folder / "attack_config.json").write_text(json.dumps(CONFIG | {"target_model": BASE}))
-    with inside(folder):
-        more = ("--protocols", "inside", "--references", "--views", "table", "--result_file", "o.json")
-        assert main(["attack", "--attack_config", "attack_config.json", *QUICK, *more]) == 0
+    del (config := CONFIG | {"target_model": BASE, "dataset": "tiny"})["model"]
+    (folder / "attack_config.json").write_text(json.dumps(config))
+    more = ("--protocols", "inside", "--references", "--views", "table", "--result_file", "o.json", "--csv", "o.csv")
+    for _ in range(2):  # the second time, the files of the first are replaced
+        with inside(folder):
+            assert main(["attack", "--attack_config", "attack_config.json", *QUICK, *more]) == 0
     value = areas(json.loads((folder / "o.json").read_text())["metrics"])["base", "table", "inside/logistic"]["value"]
     assert np.isfinite(value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "has"), [("dataset", "ml-100k", "tiny"), ("model", "ncf", "BPR"), ("method", "u2u", "original")]
+)
+def test_a_named_checkpoint_that_contradicts_erases_file_is_rejected(folder, capsys, key, value, has):
+    (folder / "other.json").write_text(json.dumps({"target_model": BASE, key: value}))
+    with inside(folder):
+        assert main(["attack", "--attack_config", "other.json"]) == 2
+    told = capsys.readouterr().err
+    assert f"other.json: {key} {value} contradicts target_model: {BASE} has {has}" in told and told.count("\n") == 1
 
 
 def test_an_auc_below_one_half_is_not_reported_as_privacy():

@@ -52,7 +52,17 @@ def protect(trained, capsys):
         (("--attribute", "gender", "gender"), "each attribute may be given only once"),
         (("--attribute", "gender", "--protect_fraction", "1.5"), "should be a number in (0, 1]"),
         (("--attribute", "gender", "--protect_batches", "0"), "should be an integer of at least 1"),
+        (
+            ("--attribute", "gender", "--protect_batches", "2147483647", "--unlearning_algorithm", "u2u"),
+            "--protect_batches 2147483647 is more than the users to protect: give at most 30",
+        ),
+        (
+            ("--attribute", "gender", "--protect_fraction", "0.1", "--unlearning_algorithm", "u2u"),
+            "--protect_batches 4 is more than the users to protect: give at most 3",
+        ),
         (("--attribute", "gender", "--spam"), "both say what is to be forgotten"),
+        (("--attribute", "../../../esc", "--unlearning_algorithm", "u2u"), "attribute (command line) should be a name"),
+        (("--attribute", "gender", "", "--unlearning_algorithm", "u2u"), "because file names contain it, not ''"),
         (("--attribute", "income", "--unlearning_algorithm", "u2u"), "no column 'income'"),
         (("--attribute", "gender", "--protect_fraction", "0.01", "--unlearning_algorithm", "u2u"), "selects no user"),
     ],
@@ -60,6 +70,18 @@ def protect(trained, capsys):
 def test_contradicting_options_give_one_line_errors(protect, arguments, told):
     done = protect(*arguments)
     assert done.status == 2 and told in done.err and done.err.count("\n") == 1, done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "logs"),
+    [(("--d2d_block", "0"), False), (("--protect_view", "propagated"), True), (("--protect_regulariser", "l1"), True)],
+)
+def test_no_folder_of_checkpoints_is_made_for_rejected_settings(protect, trained, arguments, logs):
+    asked = ("--attribute", "gender", "--unlearning_algorithm", "d2d", "--checkpoint_dir", "new", *arguments)
+    base = next(trained.saved.glob("*_best.pth"))
+    done = protect(*asked, "--base_checkpoint", str(base))
+    assert done.status == 2 and done.err.count("\n") == 1, done.err
+    assert {path.name for path in (trained.folder / "new").glob("*")} <= ({"log"} if logs else set())
 
 
 def test_attributes_are_unlearned_one_after_another_and_other_files_stay(protect, trained):

@@ -76,6 +76,20 @@ def test_errors_are_found_before_training(trained, here, arguments, told):
     assert told in refused(trained, here, TRAINS, *arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--max_norm", "0"), "--max_norm: 0.0 is not above 0"),
+        (("--unlearning_algorithm", "fanchuan", "--fanchuan_contrast_rate", "-1"), "--fanchuan_contrast_rate: -1.0 is"),
+        (("--unlearning_algorithm", "ceu", "--release_secret", "gone"), "--release_secret: gone cannot be read"),
+    ],
+)
+def test_no_folder_of_checkpoints_is_made_for_rejected_hyper_parameters(trained, here, arguments, told):
+    before = sorted(trained.saved.rglob("*"))
+    assert told in refused(trained, here, UNLEARNS, *arguments)
+    assert sorted(trained.saved.rglob("*")) == before
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"file_sha256": 3}', '{"timing": 3, "file_sha256": null}'])
 def test_an_invalid_record_of_a_retrained_model_is_an_error(trained, here, text):
     (path,) = trained.saved.glob("*_to_match_3_*_horror.json")

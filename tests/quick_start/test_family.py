@@ -20,7 +20,7 @@ def test_the_version_is_printed(capsys):
     ("what", "wanted"),
     [
         ("models", "LightGCN (CF)"),
-        ("algorithms", "scif: One influence-function step"),
+        ("algorithms", "scif: One Newton step per request"),
         ("metrics", "NDCG"),
         ("scenarios", "spam: A bandwagon attack"),
         ("datasets", "ml-100k: python dataset/ml-100k/prepare.py"),

@@ -136,11 +136,23 @@ class ProtectionContract(AttributeContract):
         assert (outcome.status, outcome.reason) == ("timeout", "time was up after 5 of 12 steps")
         assert same(known(algorithm.model), before)
 
-    def test_numbers_that_run_away_leave_the_model_as_it_was(self, single):
-        algorithm = self.start(single, protect_rate=1e36)
+    @pytest.mark.parametrize("rate", [1e36, 1e300])
+    def test_numbers_that_run_away_leave_the_model_as_it_was(self, single, rate):
+        algorithm = self.start(single, protect_rate=rate)
         before = known(algorithm.model)
         outcome = self.protect(algorithm, people(single))
         assert outcome.status == "diverged" and same(known(algorithm.model), before)
+
+    def test_lack_of_memory_leaves_the_model_as_it_was(self, single, monkeypatch):
+        def fails(*of):
+            raise MemoryError("Unable to allocate 9 TiB")
+
+        algorithm = self.start(single)
+        before = known(algorithm.model)
+        monkeypatch.setattr(algorithm, "objective", fails)
+        outcome = self.protect(algorithm, people(single))
+        assert (outcome.status, outcome.reason) == ("diverged", "out of memory: Unable to allocate 9 TiB")
+        assert same(known(algorithm.model), before)
 
     @pytest.mark.parametrize("value", [math.inf, math.nan])
     def test_an_objective_that_is_not_finite_leaves_the_model_as_it_was(self, single, monkeypatch, value):

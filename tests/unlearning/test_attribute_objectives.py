@@ -185,3 +185,12 @@ def test_people_arrive_in_the_same_order_whatever_the_attribute():
     assert not requests.mask(4, 30).any() and requests.protected(2).tolist() == [1, 2, 3, 6, 8]
     other = attribute_requests(attributes, np.array([8, 4, 1, 2, 6, 3, 5, 7]), 6, 3)
     assert other.sha256 != requests.sha256 == requests.chosen(range(4)).sha256
+
+
+def test_many_requests_share_the_memory_of_one_array():
+    attribute, n = UserAttribute("a", ("f", "m"), np.arange(2001) % 2), 2000
+    requests = attribute_requests([attribute], np.arange(n, 0, -1), n, n)
+    assert len({id(one.arrived.base) for one in requests.pieces}) == 1
+    assert [len(one.arrived) for one in requests.pieces] == list(range(1, n + 1))
+    assert requests[2].protected.tolist() == [1998, 1999, 2000] and requests.protected(3).tolist() == [1998, 1999, 2000]
+    assert requests.chosen([4, 1]).protected(2).tolist() == [1996, 1997, 1998, 1999, 2000]
