@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole.config import checks, derived, layers, recbole_keys, unknown
+from recbole.config.field_names import check_field_names
 from recbole.config.plain import plain, refuse_odd_text
 from recbole.config.rules import rule_of
 from recbole.utils import ModelType, UserError
@@ -124,6 +125,7 @@ class Config:
                 values[key] = checks.checked_type(key, value, default, where(key), rule, strict=key in declared)
         checks.check_choices(values, where)
         checks.check_part_of_names(values, self.where)
+        check_field_names(values, where)
         values["topk"] = checks.checked_cutoffs(values["topk"], where("topk"))
         values["metrics"] = checks.checked_metrics(values["metrics"], where("metrics"))
         if isinstance(values["eval_args"], dict):
