@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbole.utils import UserError, atomic_write, check_writable, write_json
+from recbole.utils import UserError, atomic_write, check_writable, read_json, write_json
 from recbole.utils.lock import STALE_SECONDS
 
 
@@ -151,3 +151,10 @@ def test_json_has_a_table_s_rows_on_a_line_each(tmp_path):
     write_json(tmp_path / "a.json", value)
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
     assert json.loads(text) == value and text.split("\n")[3] == '  {"x": [2], "of": null}'
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "b": 2, "a": 1}', '{"b": [{"a": 1, "a": 2}]}', '{"b": {"a": {}, "a": {}}}'])
+def test_a_key_that_is_set_twice_in_json_is_rejected_by_name(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError, match=r"a\.json: 'a' is set twice; remove one"):
+        read_json(tmp_path / "a.json", dict)
