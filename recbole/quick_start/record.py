@@ -3,6 +3,7 @@
 A record is stored next to each checkpoint file (``X.json`` next to ``X.pth``) and in the file of ``--result_file``.
 """
 
+import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from recbole.config.identity import Identity
 from recbole.quick_start.setup import Setup
 from recbole.trainer.archive import SHA256
 from recbole.trainer.checkpoint import sha256_of_checkpoint
+from recbole.trainer.places import Places
 from recbole.trainer.state import State
 from recbole.utils import UserError, check_replaceable, read_json, write_json
 from recbole.utils.device import peak_memory
@@ -106,20 +108,27 @@ def read_beside(path: Path) -> dict[str, Any] | None:
     return read_json(beside, dict) if beside.exists() else None
 
 
-def check_result_file(path: str | Path, config: Config) -> None:
+def check_result_file(path: str | Path, config: Config, places: Places) -> None:
     """Check, before a run starts, that its record can be written to the file that ``--result_file`` names.
 
     Args:
         path: the file.
-        config: the settings, of which ``checkpoint_dir`` is read.
+        config: the settings, of which ``checkpoint_dir`` and ``model`` are read.
+        places: the folders for the run's files, which need not exist yet.
 
     Raises:
-        UserError: the file cannot be written, exists and is not a record, or has a name that is reserved for the
-            record next to a checkpoint file.
+        UserError: the file cannot be written, exists and is not a record, has a name that is reserved for the record
+            next to a checkpoint file, or is one of the run's folders.
     """
     path = Path(path)
-    saved = Path(config["checkpoint_dir"]).resolve()
-    of_checkpoint = path.name.startswith("model_") and saved in path.absolute().resolve().parents
+    for folder in map(_real, (places.checkpoints, places.logs / config["model"], places.board)):
+        if _real(path) in (folder, *folder.parents):
+            raise UserError(f"cannot write {path}: the run has a folder of this name; choose another path")
+    of_checkpoint = path.name.startswith("model_") and _real(config["checkpoint_dir"]) in _real(path).parents
     if of_checkpoint or path.with_suffix(".pth").exists():
         raise UserError(f"cannot write {path}: this name is reserved for the record next to a checkpoint")
     check_replaceable(path, r'\{\s*"kind": "', "record of a run")
+
+
+def _real(path: str | Path) -> Path:
+    return Path(os.path.realpath(path))

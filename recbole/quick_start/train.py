@@ -62,10 +62,10 @@ def run_recbole(
         UserError: a setting is invalid, a file cannot be read or written, or training diverged.
     """
     clock = Clock(config["device"])
-    if result_file and is_main():
-        check_result_file(result_file, config)
     settle_ensemble(config, get_model(config["model"]).type)
     scenario = scenario_of(config)
+    if result_file and is_main():
+        check_result_file(result_file, config, scenario.places)
     stem = init_logger(config, scenario.places.logs)
     index = config["retrain_checkpoint_idx_to_match"]
     stored = _given(config, scenario, index)

@@ -67,8 +67,6 @@ def unlearn_recbole(
             or the scenario.
     """
     clock = Clock(config["device"])
-    if result_file:
-        check_result_file(result_file, config)
     algorithm, model_class = get_algorithm(config["unlearning_algorithm"]), get_model(config["model"])
     settle_ensemble(config, model_class.type)
     check_pairing(config, algorithm)
@@ -77,6 +75,8 @@ def unlearn_recbole(
     check_attacks(config, scenario)
     algorithm.check_class(model_class)
     places, hyper = places_of(config, scenario, algorithm)
+    if result_file:
+        check_result_file(result_file, config, places)
     init_logger(config, places.logs)
     stored = _base(config, scenario)
     setup = begin(config, scenario, forgetting=True)
