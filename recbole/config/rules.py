@@ -150,7 +150,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("weight_decay", "adagrad_accumulator"), NOT_NEGATIVE),
     "max_training_hours": _number("a number of at least 0, at most 3.4e38 or .inf", lambda x: x >= 0),
     "train_neg_sample_args sample_num": COUNT,
-    "train_neg_sample_args alpha": _number("a number of at most 3.4e38 in size, not infinite", math.isfinite),
+    "train_neg_sample_args alpha": _number("a number from -40 to 40", lambda x: -40 <= x <= 40),
     "clip_grad_norm": CLIPPING,
     "load_col": LOAD_COL,
     **dict.fromkeys(("alias_of_user_id", "alias_of_item_id"), COLUMNS),

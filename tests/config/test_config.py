@@ -295,6 +295,8 @@ def test_unknown_keys_are_hyper_parameters_of_a_model_that_has_no_properties(tmp
         ({"train_neg_sample_args": 3}, "train_neg_sample_args (config_dict)"),
         ({"train_neg_sample_args": {"sample_nun": 3}}, "did you mean 'sample_num'"),
         ({"train_neg_sample_args": {"sample_num": 0}}, "at least 1"),
+        ({"train_neg_sample_args": {"alpha": 1e300}}, "from -40 to 40"),
+        ({"train_neg_sample_args": {"alpha": -41}}, "from -40 to 40"),
         ({"train_neg_sample_args": {"distribution": "zipf"}}, "uniform, popularity"),
         ({"task_type": "cf"}, "one of CF, SBR, NBR, null"),
         ({"time_precision": "double"}, "one of exact, single"),
