@@ -12,6 +12,7 @@ import numpy as np
 
 from recbole.config import Config
 from recbole.data.dataset import Dataset, create_dataset
+from recbole.data.sizes import check_sizes
 from recbole.evaluator import EvalSettings, Reference, build_views, check_metrics, evaluate, get_probe
 from recbole.model import get_model
 from recbole.model.abstract_recommender import AbstractRecommender
@@ -80,7 +81,9 @@ def load_data(
     model_class = model if isinstance(model, type) else get_model(model)
     config.bind_model(model_class)
     check_metrics(config)
-    return Bench(Run(config, model_class), create_dataset(config, model_class.type))
+    data = create_dataset(config, model_class.type)
+    check_sizes(config, data.n_items - 1)
+    return Bench(Run(config, model_class), data)
 
 
 class Bench:
