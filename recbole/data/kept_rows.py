@@ -130,7 +130,8 @@ def refuse_times(columns: Columns, rows: np.ndarray, files: Mapping[Path, int], 
     wrong = rows[~np.isfinite(times[rows])]
     if not len(wrong):
         return
-    at, what = int(wrong[0]), "is empty" if np.isnan(times[wrong[0]]) else f"is {times[wrong[0]]}, not a finite number"
+    at, time = int(wrong[0]), times[wrong[0]]
+    what = "is missing" if np.isnan(time) else f"is {time}, not a finite number"
     for path, size in files.items():
         if at < size:
             line = "" if config["bad_lines"] == "leave_out" else f":{line_of(path, at)}"

@@ -163,7 +163,7 @@ def test_a_malformed_line_is_named(load):
 
 @pytest.mark.parametrize(
     ("time", "what"),
-    [("", "is empty"), ("nan", "is empty"), ("inf", "is inf,"), ("-inf", "is -inf,"), ("1e309", "inf")],
+    [("", "is missing"), ("nan", "is missing"), ("inf", "is inf,"), ("-inf", "is -inf,"), ("1e309", "inf")],
 )
 def test_an_interaction_without_a_finite_time_is_rejected_with_its_line(load, time, what):
     rows = [("a", "x", 1), ("a", "y", time), ("b", "x", 2)]
