@@ -1,12 +1,11 @@
 """Checks that reject invalid settings before any data are read."""
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from recbole.config.plain import is_secret
-from recbole.config.rules import Rule, is_number, rule_by_default, rule_of
+from recbole.config.rules import COUNT, NOT_NEGATIVE, Rule, rule_by_default, rule_of
 from recbole.utils import UserError, suggest
 
 _CHOICES = {
@@ -16,9 +15,12 @@ _CHOICES = {
     "rm_dup_inter": ("first", "last", None),
     "state": ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"),
 }
-_MODE = re.compile(r"full|labeled|(uni|pop)[1-9][0-9]*")
+_MODE = re.compile(r"full|labeled|(uni|pop)([1-9][0-9]{0,9})")
 _NULLABLE = ("RATING_FIELD", "TIME_FIELD", "LABEL_FIELD", "user_inter_num_interval", "item_inter_num_interval")
-_SPLITS = {"RS": "a list of three shares, like [0.8, 0.1, 0.1]", "LS": "valid_and_test, valid_only or test_only"}
+_SPLITS = {
+    "RS": "a list of three shares, like [0.8, 0.1, 0.1], at most 3.4e38 and not all 0",
+    "LS": "valid_and_test, valid_only or test_only",
+}
 
 
 def checked_type(key: str, value: Any, default: Any, where: str, rule: Rule | None = None, strict: bool = True) -> Any:
@@ -158,10 +160,11 @@ def _checked_mode(mode: Any, where: str) -> dict[str, str]:
     if wrong or not given:
         raise UserError(f"eval_args mode ({where}) should have the keys valid and test, not {(wrong or [mode])[0]!r}")
     for part, name in given.items():
-        if not isinstance(name, str) or not _MODE.fullmatch(name):
+        known = _MODE.fullmatch(name) if isinstance(name, str) else None
+        if known is None or (known[2] and not COUNT.meets(int(known[2]))):
             raise UserError(
                 f"eval_args mode of {part} ({where}) should be full (all items are ranked), uni100 or pop100 (100 "
-                f"items are drawn uniformly or by popularity), or labeled, not {name!r}"
+                f"items are drawn uniformly or by popularity; below 2^31), or labeled, not {name!r}"
             )
     other = next(iter(given.values()))
     return {part: given.get(part, other) for part in ("valid", "test")}
@@ -180,7 +183,7 @@ def _check_split(split: Any, where: str) -> None:
     if kind == "LS":
         good = value in ("valid_and_test", "valid_only", "test_only")
     else:
-        numbers = isinstance(value, (list, tuple)) and all(is_number(v) and 0 <= v < math.inf for v in value)
+        numbers = isinstance(value, (list, tuple)) and all(map(NOT_NEGATIVE.meets, value))
         good = numbers and len(value) == 3 and sum(value) > 0
     if not good:
         raise UserError(f"eval_args split {kind} ({where}) should be {_SPLITS[kind]}, not {value!r}")

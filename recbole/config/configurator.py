@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole.config import checks, derived, layers, recbole_keys, unknown
+from recbole.config.field_names import check_field_names
 from recbole.config.plain import plain, refuse_odd_text
 from recbole.config.rules import rule_of
 from recbole.config.user_attributes import checked_attributes
@@ -129,6 +130,7 @@ class Config:
         checks.check_choices(values, where)
         checks.check_part_of_names(values, self.where)
         values["attributes"] = checked_attributes(values["attributes"], where("attributes"))
+        check_field_names(values, where)
         values["topk"] = checks.checked_cutoffs(values["topk"], where("topk"))
         values["metrics"] = checks.checked_metrics(values["metrics"], where("metrics"))
         if isinstance(values["eval_args"], dict):

@@ -1,7 +1,6 @@
 """Rules for the values of settings: which values the program's settings and its models' hyper-parameters may have."""
 
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -30,15 +29,19 @@ class Rule:
     kind: Callable[[Any], Any] = lambda value: value
 
 
+_LARGEST = (2 - 2**-23) * 2.0**127
+"""The largest number of the type float32, about 3.4e38. PyTorch computes with float32, in which 1e300 has no value."""
+
+
 def is_number(value: Any) -> bool:
-    """Return whether a value is a real number, but no bool, not NaN, and no integer that is too large for a float."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        return False
-    return abs(int(value)) <= sys.float_info.max if isinstance(value, Integral) else not math.isnan(value)
+    """Return whether a value is a real number in the range of float32, or infinite, and neither a bool nor NaN."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and (-_LARGEST <= value <= _LARGEST or value in (math.inf, -math.inf))
 
 
 def _is_integer(value: Any) -> bool:
-    return is_number(value) and (isinstance(value, Integral) or float(value).is_integer())
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    return whole or (is_number(value) and float(value).is_integer())
 
 
 def _integer(told: str, inside: Callable[[Any], bool] = lambda value: True) -> Rule:
@@ -61,17 +64,17 @@ TRUTH = Rule("True or False", lambda value: isinstance(value, bool))
 TEXT = Rule("text", lambda value: isinstance(value, str))
 NAME = Rule("text that is not empty", lambda value: isinstance(value, str) and value != "")
 CHARACTER = Rule(
-    "one character, and no line break",
-    lambda value: isinstance(value, str) and len(value) == 1 and value not in "\r\n",
+    "one character of ASCII, like a comma, and no line break",
+    lambda value: isinstance(value, str) and len(value) == 1 and value.isascii() and value not in "\r\n",
 )
 LEARNER = Rule(f"one of {', '.join(LEARNERS)}", lambda value: isinstance(value, str) and value.lower() in LEARNERS)
 INTEGER = _integer("an integer")
 NATURAL = _integer("an integer of at least 0", lambda n: n >= 0)
 COUNT = _integer("an integer of at least 1, below 2^31", lambda n: 1 <= n < 2**31)
 SEED = _integer("an integer from 0 to 2^63 - 1", lambda n: 0 <= n < 2**63)
-NUMBER = _number("a number")
-NOT_NEGATIVE = _number("a number of at least 0", lambda x: 0 <= x < math.inf)
-POSITIVE = _number("a number above 0", lambda x: 0 < x < math.inf)
+NUMBER = _number("a number of at most 3.4e38 in size")
+NOT_NEGATIVE = _number("a number of at least 0, at most 3.4e38", lambda x: 0 <= x < math.inf)
+POSITIVE = _number("a number above 0, at most 3.4e38", lambda x: 0 < x < math.inf)
 SHARE = _number("a number in [0, 1]", lambda x: 0 <= x <= 1)
 PROBABILITY = _number("a number in [0, 1)", lambda x: 0 <= x < 1)
 FRACTION = _number("a number in (0, 1]", lambda x: 0 < x <= 1)
@@ -80,7 +83,9 @@ NAMES = _list(TEXT, "a list of columns, like [rating, timestamp]")
 
 
 def _is_columns(value: Any) -> bool:
-    return value is None or (isinstance(value, (list, tuple)) and all(map(TEXT.meets, value)))
+    if value is None:
+        return True
+    return isinstance(value, (list, tuple)) and all(map(TEXT.meets, value)) and len(set(value)) == len(value)
 
 
 def _is_load_col(value: Any) -> bool:
@@ -121,8 +126,8 @@ def _is_clipping(value: Any) -> bool:
     )
 
 
-COLUMNS = Rule("null, or a list of columns, like [follower_id]", _is_columns)
-LOAD_COL = Rule("null, or a list of columns for each file, like {inter: [user_id, item_id]}", _is_load_col)
+COLUMNS = Rule("null, or a list of different columns, like [follower_id]", _is_columns)
+LOAD_COL = Rule("null, or a list of different columns for each file, like {inter: [user_id, item_id]}", _is_load_col)
 SPLIT_FILES = Rule("two or three different names, like [train, test] or [train, valid, test]", _are_split_files, list)
 INTERVAL = Rule('an interval, like "[5,inf)" or "(0,3];[7,9)"', _is_interval)
 INTERVALS = Rule(
@@ -147,9 +152,9 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("adam_beta1", "adam_beta2"), PROBABILITY),
     **dict.fromkeys(("valid_metric_bigger", "normalize_all", "shuffle"), TRUTH),
     **dict.fromkeys(("weight_decay", "adagrad_accumulator"), NOT_NEGATIVE),
-    "max_training_hours": _number("a number of at least 0", lambda x: x >= 0),
+    "max_training_hours": _number("a number of at least 0, at most 3.4e38 or .inf", lambda x: x >= 0),
     "train_neg_sample_args sample_num": COUNT,
-    "train_neg_sample_args alpha": _number("a finite number", math.isfinite),
+    "train_neg_sample_args alpha": _number("a number from -40 to 40", lambda x: -40 <= x <= 40),
     "clip_grad_norm": CLIPPING,
     "load_col": LOAD_COL,
     **dict.fromkeys(("alias_of_user_id", "alias_of_item_id"), COLUMNS),
@@ -162,7 +167,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(
         ("num_shards", "partition_iterations", "pretrain_epochs", "shard_workers", "protect_batches"), COUNT
     ),
-    "capacity_factor": _number("a number of at least 1", lambda x: 1 <= x < math.inf),
+    "capacity_factor": _number("a number of at least 1, at most 3.4e38", lambda x: 1 <= x < math.inf),
     **dict.fromkeys(("aggregate_epochs", "attack_seeds"), NATURAL),
     "aggregate_reg": NOT_NEGATIVE,
     "aggregate_dropout": PROBABILITY,
@@ -235,5 +240,5 @@ def rule_by_default(default: Any, strict: bool = True) -> Rule | None:
     if isinstance(default, str):
         return TEXT if strict else None
     if isinstance(default, int):
-        return INTEGER if strict else Rule("a number", is_number, lambda x: int(x) if _is_integer(x) else float(x))
+        return INTEGER if strict else Rule(NUMBER.told, is_number, lambda x: int(x) if _is_integer(x) else float(x))
     return NUMBER if isinstance(default, float) else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from recbole.data.batch_fields import NUMBER
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.data.sampler import NegativeSampler, NextItemSampler, Uniforms
@@ -164,18 +165,11 @@ class Negatives:
         return rows
 
 
-NUMBER = "example_number"
-"""Column of a training batch: the number of the row's example, which does not change when other examples are forgotten.
-
-:class:`~recbole.data.dataset.Given` assigns the numbers. An example with several negatives takes several rows; in its
-c-th row, counted from 0, ``c * 2**40`` is added to its number.
-"""
-
 _DRAWN_AT_ONCE = 2**17
 """Number of negatives drawn in one call; they take 1 MiB."""
 
 _COPY = 2**40
-"""The number added c times in the column :data:`NUMBER` for the c-th row of an example, counted from 0."""
+"""The number added c times to an example's number in its c-th row, counted from 0."""
 
 
 class TrainBatches:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
+from recbole.data.batch_fields import with_different_fields
 from recbole.data.candidates import Sampled
 from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction
@@ -331,8 +332,8 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Datas
         model_type: the model's type; None for the type of the class that the configuration was made with or bound to.
 
     Raises:
-        UserError: ``task_type`` contradicts the model, the model's class is not known yet, or ``benchmark_filename`` is
-            set for another task than CF.
+        UserError: ``task_type`` contradicts the model, the model's class is not known yet, ``benchmark_filename`` is
+            set for another task than CF, or two fields have the same name.
     """
     model_type = config["MODEL_TYPE"] if model_type is None else model_type
     if model_type is None:
@@ -346,4 +347,4 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Datas
         raise UserError(
             f"benchmark_filename: only CF data can be split by files, not {cls.task_type} data; leave it null"
         )
-    return cls.from_config(config)
+    return with_different_fields(cls.from_config(config))

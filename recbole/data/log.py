@@ -8,37 +8,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from recbole.data.aliases import share_ids, with_lists
 from recbole.data.arrow_arrays import filled, numbers, strings
 from recbole.data.atomic import release_memory
-from recbole.data.filters import core, first_or_last, within
 from recbole.data.ids import grouped, ordered
+from recbole.data.kept_rows import Codes, Columns, kept_rows, refuse_times
 from recbole.data.ragged import Ragged, ranges
 from recbole.data.split import TRAIN, order_key, split_labels
 from recbole.data.split_files import joined, split_files
-from recbole.data.tables import SIDES, features_of, features_within, read_features, read_table, without_lists
+from recbole.data.tables import SIDES, read_features, read_table, without_lists
 from recbole.data.vocabulary import Vocabulary, number_tokens
 from recbole.utils import UserError
-from recbole.utils.intervals import parse_intervals
 
 if TYPE_CHECKING:
     from recbole.config import Config
 
 logger = logging.getLogger("recbole")
-
-Codes = tuple[np.ndarray, pa.Array]
-"""A column of tokens as (codes, tokens): ``tokens`` is an Arrow string array of the distinct tokens, and ``codes`` has
-for each row the index of its token, or -1 if it is missing."""
-
-Columns = dict[str, Any]
-"""The columns read from a file, by field name: :data:`Codes` for tokens, a NumPy array for numbers."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +106,8 @@ def load_log(config: Config) -> InteractionLog:
     then no row is filtered, and a user's rows keep the order of the files.
 
     Raises:
-        UserError: a file or column is missing, a line is malformed, a row has no user or no item, or the filters leave
-            nothing.
+        UserError: a file or column is missing, a line is malformed, a row has no user or no item, a file has no rows,
+            the filters leave none, or a time is missing or infinite.
     """
     fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
     return _sort(_unsorted(config, fields), config, fields["time"])
@@ -129,13 +120,14 @@ def load_more(config: Config, path: Path) -> InteractionLog:
     file. The task's data set class sets the split labels later; with ``benchmark_filename`` all rows are training rows.
 
     Raises:
-        UserError: the file or a column is missing, a line is malformed, a row lacks user or item, or there is no row.
+        UserError: the file or a column is missing, a line is malformed, a row lacks user or item, there is no row,
+            or a time is missing or infinite.
     """
     fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
-    table = read_table(path, (config["load_col"] or {}).get("inter"), config, fields, SIDES)
-    if not len(table):
-        raise UserError(f"{path}: the file contains no interactions")
-    log = _number(path.stem, _columns(without_lists(table)[0]), fields, {}, np.arange(len(table)))
+    table = _interactions(path, config, fields)
+    columns, rows = _columns(without_lists(table)[0]), np.arange(len(table))
+    refuse_times(columns, rows, {path: len(table)}, config)
+    log = _number(path.stem, columns, fields, {}, rows)
     if config["benchmark_filename"]:
         log = replace(log, split=np.full(len(log), TRAIN, dtype=np.int8))
     return _sort(log, config, fields["time"])
@@ -147,13 +139,15 @@ def _unsorted(config: Config, fields: Mapping[str, str]) -> InteractionLog:
     It has split labels only if separate files define the split (``benchmark_filename``). ``fields`` maps ``"user"``,
     ``"item"`` and ``"time"`` to the names of their columns.
     """
-    name, wanted = config["dataset"], config["load_col"] or {}
-    path = Path(config["data_path"]) / f"{name}.inter"
-    files, split = split_files(config), np.empty(0, dtype=np.int8)
+    name, files, split = config["dataset"], split_files(config), np.empty(0, dtype=np.int8)
     if files is None:
-        table = read_table(path, wanted.get("inter"), config, fields, SIDES)
+        path = Path(config["data_path"]) / f"{name}.inter"
+        table = _interactions(path, config, fields)
+        sizes = {path: len(table)}
     else:
-        tables = {file: read_table(file, wanted.get("inter"), config, fields, SIDES) for file in files}
+        wanted = (config["load_col"] or {}).get("inter")
+        tables = {file: read_table(file, wanted, config, fields, SIDES) for file in files}
+        sizes = {file: len(part) for file, part in tables.items()}
         table, split = joined(tables, list(files.values()))
         del tables
     table, lists = without_lists(table)
@@ -162,13 +156,18 @@ def _unsorted(config: Config, fields: Mapping[str, str]) -> InteractionLog:
     features = read_features(config, fields)
     rows = np.arange(len(split))
     if files is None:
-        rows, features = _kept_rows(config, columns, fields, features)
-    if not len(rows):
-        raise UserError(
-            f"{path}: the filters leave no interaction; check user_inter_num_interval and item_inter_num_interval"
-        )
+        rows, features = kept_rows(config, columns, fields, features)
+    refuse_times(columns, rows, sizes, config)
     log = with_lists(_number(name, columns, fields, features, rows), lists, rows)
     return share_ids(replace(log, split=split), config)
+
+
+def _interactions(path: Path, config: Config, fields: Mapping[str, str]) -> pa.Table:
+    """Return the table of a file of interactions; raise a UserError if the file has no rows."""
+    table = read_table(path, (config["load_col"] or {}).get("inter"), config, fields, SIDES)
+    if not len(table):
+        raise UserError(f"{path}: the file contains no interactions")
+    return table
 
 
 def _columns(table: pa.Table) -> Columns:
@@ -184,69 +183,6 @@ def _encode(column: pa.ChunkedArray) -> Codes:
     """Return the :data:`Codes` of an Arrow column of strings, or of dictionaries of strings."""
     encoded = column.dictionary_encode().combine_chunks()
     return filled(encoded.indices), encoded.dictionary
-
-
-def _kept_rows(
-    config: Config, columns: Columns, fields: Mapping[str, str], features: dict[str, pa.Table]
-) -> tuple[np.ndarray, dict[str, pa.Table]]:
-    """Apply RecBole's filters to the interactions and to the feature tables, in RecBole's order.
-
-    Args:
-        config: the run's settings, among them those of the filters.
-        columns: the columns of the interactions.
-        fields: dict from ``"user"``, ``"item"`` and ``"time"`` to the names of their columns.
-        features: dict from ``"user"`` and ``"item"`` to their feature table, for those that are loaded.
-
-    Returns:
-        The indices (int64, ascending) of the interactions that are kept, and the filtered feature tables.
-    """
-    coded = {side: columns[fields[side]] for side in SIDES}
-    (user, _), (item, _) = coded["user"], coded["item"]
-    rows = np.arange(len(user))
-    if config["rm_dup_inter"]:
-        time = columns.get(fields["time"])
-        rows = rows[first_or_last(user[rows], item[rows], None if time is None else time[rows], config["rm_dup_inter"])]
-    intervals = config["val_interval"] or {}
-    features = features_within(features, intervals, columns)
-    for column, text in intervals.items():
-        if isinstance(columns.get(column), tuple):
-            raise UserError(f"val_interval: column '{column}' holds tokens, not numbers")
-        if column in columns:
-            values = columns[column][rows].astype(np.float64)
-            rows = rows[within(values, parse_intervals(text, f"val_interval: {column}"))]
-    if config["filter_inter_by_user_or_item"]:
-        for side in features:
-            code, tokens = coded[side]
-            known = pc.is_in(tokens, value_set=features[side][fields[side]].combine_chunks())
-            rows = rows[known.to_numpy(zero_copy_only=False)[code[rows]]]
-    return _core(config, coded, fields, features, rows)
-
-
-def _core(
-    config: Config,
-    coded: dict[str, Codes],
-    fields: Mapping[str, str],
-    features: dict[str, pa.Table],
-    rows: np.ndarray,
-) -> tuple[np.ndarray, dict[str, pa.Table]]:
-    """Filter the interactions ``rows`` (int64 indices) by the number of interactions of users and items.
-
-    Return those that are kept, and the feature tables without the users and items that lost all interactions hereby.
-    ``coded`` has the token columns of users and items, ``fields`` the names of these columns.
-    """
-    intervals = [parse_intervals(config[f"{s}_inter_num_interval"] or "[0,inf)", f"{s}_inter_num_interval")
-                 for s in SIDES]  # fmt: skip
-    (user, _), (item, _) = coded["user"], coded["item"]
-    if len(rows) == len(user):
-        kept = core(user, item, *intervals)
-    else:
-        kept = rows[core(user[rows], item[rows], *intervals)]
-    if len(kept) < len(rows):
-        for side, table in features.items():
-            code, tokens = coded[side]
-            counts = [np.bincount(code[some], minlength=len(tokens)) for some in (rows, kept)]
-            features = features | {side: features_of(table, fields[side], tokens, *counts)}
-    return kept, features
 
 
 def _number(
@@ -270,9 +206,6 @@ def _number(
             numbered[side or column], vocabulary[side or column] = number_tokens(code, _with_missing(dictionary), extra)
         else:
             numbered[side or column] = values[chosen]
-    time = numbered.get(fields["time"])
-    if time is not None and time.dtype.kind == "f" and np.isnan(time).any():
-        raise UserError(f"{name}.inter: column '{fields['time']}' has empty values; every interaction needs a time")
     user, item = numbered.pop("user"), numbered.pop("item")
     return InteractionLog(name, user, item, numbered, np.empty(0), vocabulary, features=features)
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recbole.data.baskets import BasketLog, make_log, read_baskets
+from recbole.data.batch_fields import BASKET_LENGTHS, HISTORY_ITEMS, HISTORY_LENGTH, TARGET_ITEMS, TARGET_LENGTH
 from recbole.data.dataset import Dataset
 from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction
@@ -21,12 +22,6 @@ from recbole.utils import UserError
 
 if TYPE_CHECKING:
     from recbole.config import Config
-
-HISTORY_ITEMS = "history_item_matrix"
-HISTORY_LENGTH = "history_basket_length"
-BASKET_LENGTHS = "history_item_length_per_basket"
-TARGET_ITEMS = "target_item_list"
-TARGET_LENGTH = "target_item_length"
 
 
 class NextBasketDataset(Dataset):

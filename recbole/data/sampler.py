@@ -12,6 +12,9 @@ from recbole.utils import UserError
 
 _BITMAP_BYTES = 64 * 2**20
 
+_MOST_ATTEMPTS = 10_000
+"""The largest mean number of items that may be proposed until one of them is a negative of a user."""
+
 Uniforms = Callable[[int, np.ndarray], np.ndarray]
 """A function ``(turn, places) -> float64 [len(places)]`` that returns uniform random numbers from [0, 1).
 
@@ -82,7 +85,8 @@ class NegativeSampler:
         alpha: exponent of the popularity.
 
     Raises:
-        UserError: a user has interacted with every item that could be drawn.
+        UserError: a user has interacted with every item that could be drawn, or ``alpha`` is so far from 0 that drawing
+            one of the others would take more than 10,000 attempts.
     """
 
     of = "uid_field"
@@ -95,6 +99,7 @@ class NegativeSampler:
         if distribution == "popularity":
             self.popularity = _Popularity(dataset, alpha)
             self._refuse_full(self.popularity.candidates)
+            self._refuse_rare(dataset, self.popularity)
         else:
             self._refuse_full(np.arange(1, self.n_items))
 
@@ -132,6 +137,23 @@ class NegativeSampler:
                 f"{self.log.name}: a user has interacted with every item, so no negative can be drawn; leave out such "
                 "users with user_inter_num_interval"
             )
+
+    def _refuse_rare(self, dataset: Dataset, popularity: _Popularity) -> None:
+        """Raise a UserError if proposed items can so rarely be negatives of a user that drawing would hardly end.
+
+        This happens if ``alpha`` makes a few items far more likely than all others, and the user has these items.
+        """
+        if popularity.least_free(*self._excluded(dataset)) * _MOST_ATTEMPTS < 1:
+            raise UserError(
+                f"train_neg_sample_args alpha {self.alpha}: nearly all items drawn would be a few that some user has, "
+                "so that drawing another one would hardly end; choose an alpha nearer to 0"
+            )
+
+    def _excluded(self, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+        """Return the distinct pairs of user and item ids (int64 each) whose item cannot be a negative of the user."""
+        rows = dataset.train_rows
+        users, items = np.divmod(distinct(self.log.user[rows] * self.n_items + self.log.item[rows]), self.n_items)
+        return users, items
 
     def sample(self, ids: np.ndarray, uniforms: Uniforms) -> np.ndarray:
         """Draw one negative item for each of ``ids``; return item ids, int64 [n]. Wrong items are drawn again.
@@ -199,14 +221,14 @@ class _Popularity:
         kept = genuine[~dataset.forgotten[genuine]]
         self.counted[kept] = True
         self.now = np.bincount(log.item[kept], minlength=n_items)
-        weights = self.given.astype(np.float64) ** alpha
+        weights = np.maximum(self.given, 1).astype(np.float64) ** alpha
         weights[self.given == 0] = 0.0
         self.cumulative = np.cumsum(weights)
         self._weigh()
 
     def _weigh(self) -> None:
         """Compute each item's probability of acceptance, float64 [n_items], from its counts."""
-        self.share = (self.now / np.maximum(self.given, 1)) ** self.alpha
+        self.share = (np.maximum(self.now, 1) / np.maximum(self.given, 1)) ** self.alpha
         self.share[self.now == 0] = 0.0
 
     @property
@@ -228,6 +250,16 @@ class _Popularity:
         weights = np.maximum(counts, 1).astype(np.float64) ** self.alpha
         weights[counts == 0] = 0.0
         return weights
+
+    def least_free(self, users: np.ndarray, items: np.ndarray) -> float:
+        """Return how likely a proposed item is accepted and a negative, for the user for whom this is least likely.
+
+        Args:
+            users, items: int64 [n], distinct pairs of ids; the item cannot be a negative of the user.
+        """
+        accepted = np.diff(self.cumulative, prepend=0.0) * np.minimum(self.share, 1)
+        most = np.bincount(users, accepted[items]).max(initial=0.0)
+        return float((accepted.sum() - most) / self.cumulative[-1])
 
     def propose(self, uniform: np.ndarray) -> np.ndarray:
         """Return the item id that each uniform random number selects."""
@@ -265,6 +297,10 @@ class NextItemSampler(NegativeSampler):
     def _taken(self, ids: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return for each drawn item whether it is the target item (``ids``), bool [n]."""
         return ids == items
+
+    def _excluded(self, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+        """Return each item id twice (int64 each): a target item cannot be its own negative."""
+        return np.arange(self.n_items), np.arange(self.n_items)
 
     def _refuse_full(self, candidates: np.ndarray) -> None:
         """Raise a UserError if only one item can be drawn, because drawing would never end if it is the target."""

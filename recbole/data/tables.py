@@ -41,7 +41,7 @@ def read_table(
 
     Raises:
         UserError: the file or a column is missing, a line is malformed, or a row of an ``.inter`` file has no user or
-            no item.
+            no item, or such a file has a column ``user`` or ``item`` that is not the one with the ids.
     """
     lenient, interactions = config["bad_lines"] == "leave_out", path.suffix == ".inter"
     separators = config["field_separator"], config["seq_separator"]
@@ -54,6 +54,12 @@ def read_table(
             raise UserError(f"{path}:1: column '{column}' ({key}) should have the type token: write '{column}:token'")
     if not interactions:
         return table.table
+    for side in SIDES:
+        if side in table.types and side not in (fields["user"], fields["item"]):
+            raise UserError(
+                f"{path}: a column called '{side}' should be the one with the {side}s' ids: set "
+                f"{side.upper()}_ID_FIELD, rename the column, or leave it out of load_col"
+            )
     if table.types.get(fields["time"], FeatureType.FLOAT) is not FeatureType.FLOAT:
         raise UserError(
             f"{path}:1: column '{fields['time']}' (TIME_FIELD) should have the type float: "

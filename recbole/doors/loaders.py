@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from recbole.config import Config
-from recbole.data.batches import NUMBER, Negatives, TrainBatches
+from recbole.data.batch_fields import NUMBER
+from recbole.data.batches import Negatives, TrainBatches
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.data.questions import EvalRows

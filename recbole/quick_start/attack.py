@@ -146,7 +146,7 @@ def _check_outputs(args: argparse.Namespace, saved: Path) -> None:
     from recbole.report.tables import check_own_table
 
     if args.result_file:
-        check_result_file(args.result_file, saved, r'\{\s*"kind": "attack"', "result of attacks")
+        check_result_file(args.result_file, saved, begins=r'\{\s*"kind": "attack"', what="result of attacks")
     if args.csv:
         check_own_table(args.csv, [",".join(COLUMNS)])
     if args.result_file and args.csv and Path(args.result_file).resolve() == Path(args.csv).resolve():

@@ -3,7 +3,9 @@
 A record is stored next to each checkpoint file (``X.json`` next to ``X.pth``) and in the file of ``--result_file``.
 """
 
+import os
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -93,22 +95,37 @@ def write_beside(path: Path, record: dict[str, Any]) -> None:
 
 
 def check_result_file(
-    path: str | Path, saved: str | Path, begins: str = r'\{\s*"kind": "', what: str = "record of a run"
+    path: str | Path,
+    saved: str | Path,
+    folders: Iterable[Path] = (),
+    begins: str = r'\{\s*"kind": "',
+    what: str = "record of a run",
 ) -> None:
-    """Check, before any work, that results can be written to the file that ``--result_file`` names.
+    """Check that results can be written to the file that ``--result_file`` names.
+
+    Programs call this before any work. Those that work long call it again before they write, because another program
+    may have written a file of this name.
 
     Args:
         path: the file. It may exist if it contains such results.
         saved: the folder of checkpoint files.
+        folders: the folders into which the run writes.
         begins: a regular expression that matches the first characters of such a file.
         what: what such a file contains, for the message.
 
     Raises:
-        UserError: the file cannot be written, exists and has other content, or has a name that is reserved for the
-            record next to a checkpoint file.
+        UserError: the file cannot be written, exists and has other content, is one of the run's folders, or has a name
+            that is reserved for the record next to a checkpoint file.
     """
     path = Path(path)
-    of_checkpoint = path.name.startswith("model_") and Path(saved).resolve() in path.absolute().resolve().parents
+    for folder in map(_real, folders):
+        if _real(path) in (folder, *folder.parents):
+            raise UserError(f"cannot write {path}: the run has a folder of this name; choose another path")
+    of_checkpoint = path.name.startswith("model_") and _real(saved) in _real(path).parents
     if of_checkpoint or path.with_suffix(".pth").exists():
         raise UserError(f"cannot write {path}: this name is reserved for the record next to a checkpoint")
     check_replaceable(path, begins, what)
+
+
+def _real(path: str | Path) -> Path:
+    return Path(os.path.realpath(path))

@@ -44,7 +44,8 @@ def _scan(args: argparse.Namespace) -> int:
     if args.result_file:
         from recbole.quick_start.record import check_result_file
 
-        check_result_file(args.result_file, Path(args.checkpoint).parent, r'\{\s*"checkpoint": "', "result of a scan")
+        saved = Path(args.checkpoint).parent
+        check_result_file(args.result_file, saved, begins=r'\{\s*"checkpoint": "', what="result of a scan")
     found = _scanned(Path(args.checkpoint), args.data_path, not args.quick)
     if args.result_file:
         write_json(args.result_file, found)

@@ -62,10 +62,10 @@ def run_recbole(
         UserError: a setting is invalid, a file cannot be read or written, or training diverged.
     """
     clock = Clock(config["device"])
-    if result_file and is_main():
-        check_result_file(result_file, config["checkpoint_dir"])
     settle_ensemble(config, get_model(config["model"]).type)
     scenario = scenario_of(config)
+    if result_file and is_main():
+        check_result_file(result_file, config["checkpoint_dir"], scenario.places.of_run(config["model"]))
     stem = init_logger(config, scenario.places.logs)
     index = config["retrain_checkpoint_idx_to_match"]
     stored = _given(config, scenario, index)
@@ -320,6 +320,7 @@ def _write(
         if index == LAST:
             _copy_as_best(path, scenario.path(scenario.names.retrained_best()), record)
     if result_file:
+        check_result_file(result_file, config["checkpoint_dir"])
         write_json(result_file, record)
     if config["sensitive_eval_only"]:
         suffix = "original" if index is None else f"checkpoint_{index}_retrain"

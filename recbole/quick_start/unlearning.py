@@ -65,8 +65,6 @@ def unlearn_recbole(
             or the scenario.
     """
     clock = Clock(config["device"])
-    if result_file:
-        check_result_file(result_file, config["checkpoint_dir"])
     algorithm, model_class = get_algorithm(config["unlearning_algorithm"]), get_model(config["model"])
     settle_ensemble(config, model_class.type)
     check_pairing(config, algorithm)
@@ -75,6 +73,8 @@ def unlearn_recbole(
     check_attacks(config, scenario)
     algorithm.check_class(model_class)
     places, hyper = places_of(config, scenario, algorithm)
+    if result_file:
+        check_result_file(result_file, config["checkpoint_dir"], places.of_run(config["model"]))
     init_logger(config, places.logs)
     stored = _base(config, scenario)
     setup = begin(config, scenario, forgetting=True)
@@ -127,6 +127,7 @@ def _run(
     result["certificates"] = _certificates(work)
     result["verdict"] = verdict(result | {"metrics": [*rows, *answers.more]})
     if result_file:
+        check_result_file(result_file, config["checkpoint_dir"])
         write_json(result_file, result)
     if result["verdict"]:
         logger.info(say(result["verdict"]))

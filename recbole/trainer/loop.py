@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from recbole.config import Config
 from recbole.data import Interaction, TrainBatches
-from recbole.data.batches import NUMBER
+from recbole.data.batch_fields import NUMBER
 from recbole.data.dataset import Dataset
 from recbole.evaluator.utility import validation
 from recbole.model.abstract_recommender import AbstractRecommender

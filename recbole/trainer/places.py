@@ -61,6 +61,10 @@ class Places:
             places = places.within(variant)
         return places.within(f"ensemble_{ensemble_name(config)}") if config["ensemble"] else places
 
+    def of_run(self, model: str) -> tuple[Path, Path, Path]:
+        """Return the folders into which a run of a model writes; they need not exist yet."""
+        return self.checkpoints, self.logs / model, self.board
+
     def within(self, folder: str) -> "Places":
         """Return a copy with the subfolders called ``folder`` instead of the three folders."""
         return replace(self, checkpoints=self.checkpoints / folder, logs=self.logs / folder, board=self.board / folder)

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -230,13 +231,21 @@ def read_json(path: str | Path, kind: type[T]) -> T:
         kind: the expected type of the content: ``dict`` or ``list``.
 
     Raises:
-        UserError: the file cannot be read, is not a regular file, is not JSON, or contains another type.
+        UserError: the file cannot be read, is not a regular file, is not JSON, contains another type, or has a key
+            twice in an object.
     """
     path = Path(path)
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(found := dict(pairs)) < len(pairs):
+            twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+            raise UserError(f"{path}: {twice!r} is set twice; remove one")
+        return found
+
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UserError(f"cannot read {path}: it is not a regular file")
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes(), object_pairs_hook=once)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import logging
+import os
 import sys
 from logging.handlers import MemoryHandler
 from pathlib import Path
@@ -101,12 +102,19 @@ def _opened(folder: Path, stem: str) -> logging.FileHandler:
     """Open a new log file ``<folder>/<stem>.log``. If the file exists, a number is appended to the stem.
 
     Raises:
-        UserError: the folder cannot be written to, or 999 files with this stem exist.
+        UserError: the folder cannot be made or written to, or 999 files with this stem exist.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+        what = "a link to a place that does not exist" if there.is_symlink() else "not a folder"
+        raise UserError(f"cannot write log files in {folder}: {there} is {what}") from error
+    except OSError as error:
+        raise UserError(f"cannot write log files in {folder}: {error.strerror}") from error
     for number in range(1, 1000):
         path = folder / (f"{stem}.log" if number == 1 else f"{stem}_{number}.log")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             return _LastingFile(path, mode="x", encoding="utf-8")
         except FileExistsError:
             continue

@@ -160,7 +160,8 @@ def test_one_evaluation_mode_applies_to_both_splits(mode, expected):
     assert bpr(config_dict={"eval_args": {"mode": mode}})["eval_args"]["mode"] == expected
 
 
-@pytest.mark.parametrize("mode", ["uni", "uni0", "top10", "uni-3", 100, None, {"valid": "pop"}, "labelled", {}])
+@pytest.mark.parametrize("mode", ["uni", "uni0", "top10", "uni-3", 100, None, {"valid": "pop"}, "labelled", {},
+                                  "uni2147483648", "pop" + "9" * 20, "uni" + "9" * 5000])  # fmt: skip
 def test_unknown_evaluation_modes_are_rejected(mode):
     with pytest.raises(UserError, match=r"eval_args mode .*\(config_dict\)"):
         bpr(config_dict={"eval_args": {"mode": mode}})
@@ -277,6 +278,8 @@ def test_unknown_keys_are_hyper_parameters_of_a_model_that_has_no_properties(tmp
         ({"eval_args": {"split": {"RS": [1, -1, 1]}}}, "three shares"),
         ({"eval_args": {"split": {"RS": [True, 1, 1]}}}, "three shares"),
         ({"eval_args": {"split": {"RS": 0.8}}}, "three shares"),
+        ({"eval_args": {"split": {"RS": [1e308, 1e308, 1]}}}, "three shares"),
+        ({"eval_args": {"split": {"RS": [10**400, 0.5, 0.5]}}}, "three shares"),
         ({"eval_args": {"split": {"RS": [8, 1, 1], "LS": "valid_only"}}}, "eval_args split (config_dict) should be"),
         ({"eval_args": {"split": {}}}, "eval_args split (config_dict) should be"),
         ({"eval_args": {"split": None}}, "eval_args split (config_dict) should be"),
@@ -292,6 +295,8 @@ def test_unknown_keys_are_hyper_parameters_of_a_model_that_has_no_properties(tmp
         ({"train_neg_sample_args": 3}, "train_neg_sample_args (config_dict)"),
         ({"train_neg_sample_args": {"sample_nun": 3}}, "did you mean 'sample_num'"),
         ({"train_neg_sample_args": {"sample_num": 0}}, "at least 1"),
+        ({"train_neg_sample_args": {"alpha": 1e300}}, "from -40 to 40"),
+        ({"train_neg_sample_args": {"alpha": -41}}, "from -40 to 40"),
         ({"train_neg_sample_args": {"distribution": "zipf"}}, "uniform, popularity"),
         ({"task_type": "cf"}, "one of CF, SBR, NBR, null"),
         ({"time_precision": "double"}, "one of exact, single"),

@@ -94,6 +94,16 @@ def refusal(model, key, value):
         ("BPR", "item_inter_num_interval", "5", 'like "[5,inf)"'),
         ("BPR", "field_separator", ";;", "one character"),
         ("BPR", "field_separator", "\n", "one character"),
+        ("BPR", "field_separator", "é", "of ASCII"),
+        ("BPR", "load_col", {"inter": ["user_id"], "user": ["user_id", "age", "age"]}, "different columns"),
+        ("BPR", "alias_of_user_id", ["friend", "friend"], "different columns"),
+        # float32 cannot hold these
+        ("BPR", "adagrad_accumulator", 1e300, "at most 3.4e38"),
+        ("BPR", "adagrad_accumulator", 10**400, "at most 3.4e38"),
+        ("BPR", "learning_rate", 3.5e38, "at most 3.4e38"),
+        ("BPR", "clip_grad_norm", {"max_norm": 1e300}, "like {max_norm: 5.0, norm_type: 2}"),
+        ("EASE", "reg_weight", 1e300, "at most 3.4e38"),
+        ("BPR", "threshold", {"rating": 10**400}, "like {rating: 4}"),
         ("BPR", "seq_separator", "", "text that is not empty"),
         ("BPR", "USER_ID_FIELD", None, "text that is not empty"),
         ("BPR", "ITEM_ID_FIELD", None, "text that is not empty"),
@@ -120,6 +130,8 @@ def test_invalid_values_give_an_error_that_names_the_key(model, key, value, told
         ("BPR", "val_interval", {"rating": "[3,inf)"}, {"rating": "[3,inf)"}),
         ("BPR", "max_training_hours", math.inf, math.inf),
         ("BPR", "MAX_NBR_BASKET_SIZE", -1, -1),
+        ("BPR", "weight_decay", 3.4e38, 3.4e38),
+        ("BPR", "threshold", {"rating": -math.inf}, {"rating": -math.inf}),
         ("BPR", "learner", "SGD", "SGD"),
         ("BPR", "user_inter_num_interval", "[0,3);[5,inf)", "[0,3);[5,inf)"),
         ("BPR", "item_inter_num_interval", None, None),
@@ -132,6 +144,12 @@ def test_valid_values_are_accepted_and_converted(model, key, value, used):
     assert got == used and type(got) is type(used)
     if isinstance(used, list):
         assert list(map(type, got)) == list(map(type, used))
+
+
+def test_hyper_parameters_of_unlearning_are_in_the_range_of_float32_too():
+    for value in (1e300, -(10**400)):
+        with pytest.raises(UserError, match=r"damping \(config_dict\) should be a number of at most 3.4e38"):
+            Config("BPR", "ml-100k", config_dict={"damping": value}, extra_defaults={"damping": 0.1})
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbole.data.log import group_offsets, load_log, ranges
+from recbole.data.log import group_offsets, load_log, load_more, ranges
 from recbole.utils import UserError
 
 ROWS = [("b", "y", 3), ("a", "x", 5), ("b", "x", 1), ("c", "z", 2), ("a", "y", 4), ("b", "z", 2)]
@@ -161,13 +161,38 @@ def test_a_malformed_line_is_named(load):
     assert "small.inter:3: column 'timestamp': 'late' is not a number" in message
 
 
-def test_an_interaction_without_a_time_is_rejected(load):
-    message = told(load, rows=[("a", "x", 1), ("a", "y", "")])
-    assert "'timestamp' has empty values" in message
+@pytest.mark.parametrize(
+    ("time", "what"),
+    [("", "is missing"), ("nan", "is missing"), ("inf", "is inf,"), ("-inf", "is -inf,"), ("1e309", "inf")],
+)
+def test_an_interaction_without_a_finite_time_is_rejected_with_its_line(load, time, what):
+    rows = [("a", "x", 1), ("a", "y", time), ("b", "x", 2)]
+    message = told(load, rows=rows)
+    assert "small.inter:3: column 'timestamp' (TIME_FIELD) " in message and what in message
+    assert len(load(rows, val_interval={"timestamp": "[0,9]"})) == 2, "a row that is filtered out needs no time"
+    assert "small.inter: column 'timestamp'" in told(load, rows=[("", "x", 1), *rows], bad_lines="leave_out")
 
 
-def test_filters_that_leave_no_rows_are_rejected(load):
-    assert "the filters leave no interaction" in told(load, user_inter_num_interval="[50,inf)")
+def test_an_infinite_time_in_a_file_of_fake_users_is_rejected(tmp_path, config):
+    path = tmp_path / "spam.inter"
+    path.write_text("user_id:token\titem_id:token\ttimestamp:float\nf\tx\t1\n\nf\ty\tinf\n")
+    assert f"{path}:4: column 'timestamp'" in told(load_more, config=config(tmp_path), path=path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "cause"),
+    [
+        ({"rows": []}, "small.inter: the file contains no interactions"),
+        ({"user_inter_num_interval": "[50,inf)"}, "required by user_inter_num_interval [50,inf)"),
+        ({"val_interval": {"timestamp": "[1e400,inf)"}}, "val_interval: no remaining interaction has a timestamp in "),
+        ({"val_interval": {"age": "[70,inf)"}}, "no remaining interaction has a user of small.user, of which"),
+    ],
+)
+def test_what_leaves_no_interaction_is_named(load, settings, cause):
+    load.folder.mkdir()
+    (load.folder / "small.user").write_text("user_id:token\tage:float\na\t30\nb\t40\n")
+    columns = {"inter": ["user_id", "item_id", "timestamp"]} | ({"user": None} if "age" in str(settings) else {})
+    assert cause in told(load, load_col=columns, **settings)
 
 
 def test_columns_with_an_invalid_type_are_rejected(load):

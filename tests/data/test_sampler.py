@@ -191,3 +191,34 @@ def test_repeated_pairs_count_once(tmp_path, write_inter, config):
     dataset = create_dataset(config(tmp_path, eval_args={"order": "TO", "split": {"RS": [1, 0, 0]}}), ModelType.GENERAL)
     users = np.ones(50, dtype=np.int64)
     assert set(NegativeSampler(dataset).sample(users, in_turn(stream(2, "t"))).tolist()) == {2, 3}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("alpha", [-40, -30, 30, 40])
+def test_an_exponent_that_leaves_a_user_hardly_any_negative_gives_an_error_instead_of_a_loop(
+    tmp_path, write_inter, config, alpha
+):
+    write_inter(tmp_path, [("u0", "x", 1), *((f"u{user}", item, 1) for user in range(1, 10) for item in "yzw")])
+    dataset = create_dataset(config(tmp_path, eval_args={"order": "TO", "split": {"RS": [1, 0, 0]}}), ModelType.GENERAL)
+    with pytest.raises(UserError, match=f"alpha {alpha}: .* choose an alpha nearer to 0"):
+        NegativeSampler(dataset, "popularity", alpha)
+
+
+@pytest.mark.filterwarnings("error")
+@given(alpha=st.floats(-40, 40))
+@settings(max_examples=30)
+def test_with_any_exponent_negatives_are_drawn_or_an_error_is_given(small_dataset, alpha):
+    users = np.arange(1, small_dataset.n_users)
+    try:
+        drawn = NegativeSampler(small_dataset, "popularity", alpha).sample(users, in_turn(stream(2, "a")))
+    except UserError as error:
+        assert "nearer to 0" in str(error) and abs(alpha) > 2
+    else:
+        assert not matrix(small_dataset)[users, drawn].any()
+
+
+def test_an_exponent_that_leaves_a_target_hardly_any_negative_gives_an_error_instead_of_a_loop(sessions):
+    dataset = sessions([[1, 2, 2, 2, 2, 2, 2, 3, 2, 2]] * 5)
+    with pytest.raises(UserError, match=r"alpha 30: .* nearer to 0"):
+        NextItemSampler(dataset, "popularity", 30)
+    assert NextItemSampler(dataset, "popularity", 1) is not None

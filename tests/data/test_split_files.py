@@ -170,6 +170,13 @@ def test_bad_files_are_named(place, name, rows, columns, message):
         read(place(load_col=None))
 
 
+def test_an_infinite_time_is_rejected_with_its_file_and_line(place):
+    for name, time in (("train", 1), ("valid", 2), ("test", "inf")):
+        place.write(name, [("a", f"{name}x", 1), ("a", f"{name}y", time)], f"{PAIR} timestamp:float")
+    with pytest.raises(UserError, match=r"small\.test\.inter:3: column 'timestamp' \(TIME_FIELD\) is inf"):
+        read(place(load_col=None))
+
+
 @pytest.mark.parametrize("name", ["train", "test"])
 def test_a_file_that_is_not_there_is_named(place, name):
     (place.folder / f"small.{name}.inter").unlink()

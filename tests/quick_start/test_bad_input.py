@@ -279,6 +279,15 @@ def test_a_file_in_place_of_the_log_folder_is_an_error(place, refused):
     assert "cannot write log" in refused(TRAINS)
 
 
+@pytest.mark.parametrize("link", ["log", "saved"])
+def test_a_link_to_nowhere_in_place_of_a_folder_is_an_error(place, refused, link):
+    (place.saved / BASE).unlink()
+    place.saved.rmdir()
+    (place.folder / link).symlink_to("nowhere/x")
+    folder = ("--checkpoint_dir", "saved") if link == "saved" else ()
+    assert f": {link} is a link to a place that does not exist" in refused(TRAINS, *folder)
+
+
 def test_errors_in_separate_processes(place, run):
     """The other tests run programs in this process; here a few errors are checked in separate processes."""
     (place.saved / BASE).write_bytes(b"PK\x03\x04")

@@ -52,6 +52,22 @@ def test_a_result_file_only_overwrites_a_record(trained, here, script, target):
             (trained.folder / name).unlink()
 
 
+@pytest.mark.parametrize(
+    "target", ["saved/new", "./log/new", "log/new/BPR", "log_tensorboard/new", "other/../saved/new"]
+)
+def test_a_result_file_is_no_folder_that_the_run_makes(trained, here, target):
+    line = refused(trained, here, TRAINS, "--variant", "new", "--result_file", target)
+    assert f"cannot write {target.removeprefix('./')}: the run has a folder of this name" in line
+
+
+def test_a_result_file_is_no_folder_that_an_unlearning_run_makes(trained, here):
+    target = "saved/damping_0.5"
+    line = refused(trained, here, UNLEARNS, "--damping", "0.5", "--result_file", target)
+    assert (
+        f"cannot write {target}: the run has a folder of this name" in line and not (trained.folder / target).exists()
+    )
+
+
 def test_a_record_is_overwritten(trained, here):
     told = here(trained.folder, TRAINS, "--eval_only", "--result_file", "result.json")
     assert told.status == 0 and json.loads((trained.folder / "result.json").read_text())["kind"] == "base"
@@ -68,6 +84,7 @@ def test_a_result_file_with_the_name_of_a_checkpoints_record_is_rejected(world, 
         (("--reference_checkpoint", "saved/gone.pth"), "there is no such checkpoint"),
         (("--sensitive_eval_only",), "needs --sensitive_category"),
         (("--metric_decimal_place", "400"), "from 0 to 17"),
+        (("--topk", "2147483647"), "the number of items, not 2147483647"),
         (("--dataset", "../../tiny"), "because file names contain it"),
         (("--sensitive_category", "../horror"), "because file names contain it"),
     ],

@@ -162,3 +162,10 @@ def test_json_is_read_from_regular_files_and_links_to_them_alone(tmp_path):
     for name in ("pipe.json", "endless.json", "."):  # a pipe without a writer and an endless file would never end
         with pytest.raises(UserError, match="is not a regular file"):
             read_json(tmp_path / name, dict)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "b": 2, "a": 1}', '{"b": [{"a": 1, "a": 2}]}', '{"b": {"a": {}, "a": {}}}'])
+def test_a_key_that_is_set_twice_in_json_is_rejected_by_name(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError, match=r"a\.json: 'a' is set twice; remove one"):
+        read_json(tmp_path / "a.json", dict)
