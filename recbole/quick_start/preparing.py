@@ -7,6 +7,7 @@ from pathlib import Path
 
 from recbole.generators.commands import prepared_datasets
 from recbole.utils import OneLineParser, UserError
+from recbole.utils.folders import make_folder
 from recbole.utils.packaged import packaged_folder
 
 _ABOUT = """Download or convert a data set, list its sensitive items, and draw forget sets, in ./dataset/<name>.
@@ -49,7 +50,7 @@ def placed(name: str) -> Path:
     if not script.is_file():
         if not (packaged / "prepare.py").is_file():
             raise UserError(f"{packaged} has no prepare.py: reinstall erase-bench")
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         files = [path for kind in ("README.md", "*.yaml", "prepare.py") for path in sorted(packaged.glob(kind))]
         for path in files:  # prepare.py comes last, so that its existence means that the folder is complete
             shutil.copyfile(path, folder / path.name)

@@ -9,6 +9,7 @@ from typing import Any
 
 from recbole.utils import UserError
 from recbole.utils.files import finite
+from recbole.utils.folders import make_folder
 
 
 class RequestLog:
@@ -30,7 +31,7 @@ class RequestLog:
     def __init__(self, path: str | os.PathLike[str], size: int = 0) -> None:
         self.path = Path(path)
         with self._telling():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             self.file = open(self.path, "r+b" if size else "w+b")  # noqa: SIM115
             self.file.truncate(size)
             self.file.seek(size)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from recbole.utils.errors import UserError
+from recbole.utils.folders import make_folder
 from recbole.utils.temporary import hold, name_beside, sweep
 
 _BEGINNING = 1000
@@ -47,7 +48,7 @@ def atomic_write(path: str | Path, mode: str = "w", told_by: Path | None = None,
         kwargs.setdefault("encoding", "utf-8")
         kwargs.setdefault("newline", "\n")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with _made_beside(path, mode.replace("w", "x"), **kwargs) as (file, temporary):
             with file:
                 yield file
@@ -129,7 +130,7 @@ def check_writable(path: str | Path) -> None:
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with _made_beside(path, "xb"):
             pass
     except OSError as error:

@@ -24,6 +24,7 @@ from typing import ClassVar
 from filelock import lock_descriptor
 
 from recbole.utils.errors import UserError
+from recbole.utils.folders import make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ def writer(path: Path, if_running: str = "wait", told: Callable[[str], None] = l
         raise UserError(f"if_running: '{if_running}' is not {' or '.join(IF_RUNNING)}")
     lock = lock_path(path)
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(lock.parent)
         file, waited = _acquire(path, lock, if_running, told)
     except OSError as error:
         raise UserError(f"cannot write {lock}: {error.strerror or error}") from error

@@ -3,7 +3,6 @@
 import datetime
 import hashlib
 import logging
-import os
 import sys
 from logging.handlers import MemoryHandler
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 
 from recbole.utils.distributed import is_main
 from recbole.utils.errors import UserError
+from recbole.utils.folders import make_folder
 from recbole.utils.outlet import Outlet
 
 _MOST_WAITING = 10_000
@@ -105,11 +105,7 @@ def _opened(folder: Path, stem: str) -> logging.FileHandler:
         UserError: the folder cannot be made or written to, or 999 files with this stem exist.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-        what = "a link to a place that does not exist" if there.is_symlink() else "not a folder"
-        raise UserError(f"cannot write log files in {folder}: {there} is {what}") from error
+        make_folder(folder)
     except OSError as error:
         raise UserError(f"cannot write log files in {folder}: {error.strerror}") from error
     for number in range(1, 1000):

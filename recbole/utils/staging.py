@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from recbole.utils.errors import UserError
+from recbole.utils.folders import make_folder
 from recbole.utils.lock import writer
 from recbole.utils.temporary import folder_beside
 
@@ -63,7 +64,7 @@ def staged(folder: str | Path, last: str | None = None) -> Iterator[Path]:
             if there.exists() and not there.is_file():
                 what = "a folder" if there.is_dir() else "not a regular file"
                 raise UserError(f"cannot write {there}: it is {what}")
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with writer(folder / "staged"):
             if last is not None:
                 (folder / last).unlink(missing_ok=True)
