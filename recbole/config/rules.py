@@ -40,8 +40,9 @@ def is_number(value: Any) -> bool:
 
 
 def _is_integer(value: Any) -> bool:
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    return whole or (is_number(value) and float(value).is_integer())
+    if isinstance(value, Integral):
+        return not isinstance(value, bool) and -(2**63) <= int(value) < 2**63
+    return is_number(value) and float(value).is_integer()
 
 
 def _integer(told: str, inside: Callable[[Any], bool] = lambda value: True) -> Rule:
@@ -68,8 +69,8 @@ CHARACTER = Rule(
     lambda value: isinstance(value, str) and len(value) == 1 and value.isascii() and value not in "\r\n",
 )
 LEARNER = Rule(f"one of {', '.join(LEARNERS)}", lambda value: isinstance(value, str) and value.lower() in LEARNERS)
-INTEGER = _integer("an integer")
-NATURAL = _integer("an integer of at least 0", lambda n: n >= 0)
+INTEGER = _integer("an integer of at most 64 bits")
+NATURAL = _integer("an integer of at least 0, below 2^63", lambda n: n >= 0)
 COUNT = _integer("an integer of at least 1, below 2^31", lambda n: 1 <= n < 2**31)
 SEED = _integer("an integer from 0 to 2^63 - 1", lambda n: 0 <= n < 2**63)
 NUMBER = _number("a number of at most 3.4e38 in size")

@@ -10,12 +10,15 @@ from recbole.utils import UserError
 if TYPE_CHECKING:
     from recbole.config import Config
 
+SMALL = 1000
+"""Number of listed items, candidates or negatives that is allowed even if there are fewer items."""
+
 
 def check_sizes(config: Config, n_items: int) -> None:
-    """Check that lists, sampled candidates and negatives are no longer than the list of all items.
+    """Check that the numbers of listed items, sampled candidates and negatives are at most that of all items.
 
-    Larger sizes take time and memory without limit, and say nothing that all items would not say. Only sizes that the
-    user set are checked: the default lengths of lists are allowed for data with fewer items.
+    Larger numbers take time and memory without limit, and say nothing that all items would not say. Numbers up to
+    :data:`SMALL` are allowed for all data, so that one configuration file serves small data too.
 
     Args:
         config: the settings, whose types are already checked.
@@ -23,7 +26,7 @@ def check_sizes(config: Config, n_items: int) -> None:
 
     Raises:
         UserError: ``topk``, the length in ``valid_metric``, the number N of the modes uniN and popN, or ``sample_num``
-            is above the number of items.
+            is above both.
     """
     given = config.as_dict()  # so that this check does not count as use of the settings
     negatives, modes = given["train_neg_sample_args"] or {"sample_num": 0}, given["eval_args"]["mode"]
@@ -33,10 +36,11 @@ def check_sizes(config: Config, n_items: int) -> None:
         *(("eval_args", f"eval_args mode of {part}", _number(modes[part])) for part in ("valid", "test")),
         ("train_neg_sample_args", "train_neg_sample_args sample_num", negatives["sample_num"]),
     ]
+    most = max(n_items, SMALL)
     for key, told, size in sizes:
-        if key in config.asked and size > n_items:
+        if size > most:
             raise UserError(
-                f"{told} ({config.where(key)}) should be at most {n_items}, the number of items, not {size}"
+                f"{told} ({config.where(key)}) should be at most {most}, not {size}: there are {n_items} items"
             )
 
 

@@ -1,8 +1,7 @@
 """Lets one process at a time write the same files, also if processes on several machines share a folder.
 
-The lock is a small file in the folder, which names the writing process. Only one process can create the file, on every
-file system, also on network ones. The writer regularly updates the file's modification time. Whether a writer was
-killed is shown by the operating system's lock on the file if it runs on the same machine, otherwise by the file's age.
+The lock is a small file in the folder that names the writing process; only one process can create it. A writer that was
+killed is recognised by the operating system's lock on this file, on another machine by the file's age.
 """
 
 import contextlib

@@ -251,11 +251,11 @@ def test_unknown_keys_are_hyper_parameters_of_a_model_that_has_no_properties(tmp
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"epochs": "many"}, "epochs (config_dict) should be an integer of at least 0, not 'many'"),
+        ({"epochs": "many"}, "epochs (config_dict) should be an integer of at least 0, below 2^63, not 'many'"),
         ({"epochs": 1.5}, "epochs (config_dict) should be an integer"),
         ({"epochs": True}, "epochs (config_dict) should be an integer"),
         ({"epochs": None}, "epochs (config_dict) should be an integer"),
-        ({"epochs": -1}, "epochs (config_dict) should be an integer of at least 0, not -1"),
+        ({"epochs": -1}, "epochs (config_dict) should be an integer of at least 0, below 2^63, not -1"),
         ({"train_batch_size": 0}, "should be an integer of at least 1"),
         ({"learning_rate": "fast"}, "learning_rate (config_dict) should be a number"),
         ({"learning_rate": float("nan")}, "should be a number"),

@@ -136,7 +136,7 @@ class ProtectionContract(AttributeContract):
         assert (outcome.status, outcome.reason) == ("timeout", "time was up after 5 of 12 steps")
         assert same(known(algorithm.model), before)
 
-    @pytest.mark.parametrize("rate", [1e36, 1e300])
+    @pytest.mark.parametrize("rate", [1e36, 3e38])
     def test_numbers_that_run_away_leave_the_model_as_it_was(self, single, rate):
         algorithm = self.start(single, protect_rate=rate)
         before = known(algorithm.model)

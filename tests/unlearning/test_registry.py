@@ -234,13 +234,13 @@ def test_every_hyper_parameter_has_help_and_a_default_of_its_type():
 @pytest.mark.parametrize(
     ("algorithm", "given", "told"),
     [
-        ("scif", {"damping": "1e-5"}, "--damping should be a number, not '1e-5'"),
+        ("scif", {"damping": "1e-5"}, "--damping should be a number of at most 3.4e38 in size, not '1e-5'"),
         ("scif", {"damping": [1]}, "--damping should be a number"),
         ("scif", {"damping": True}, "--damping should be a number"),
         ("scif", {"damping": 10**400}, "--damping should be a number"),
         ("scif", {"damping": 0}, "--damping: 0.0 is not above 0"),
         ("scif", {"max_norm": "x"}, "--max_norm should be a number"),
-        ("finetune", {"finetune_samples": 1.5}, "--finetune_samples should be an integer, not 1.5"),
+        ("finetune", {"finetune_samples": 1.5}, "--finetune_samples should be an integer of at most 64 bits, not 1.5"),
         ("shards", {"repartition": 1}, "--repartition should be True or False"),
         ("u2u", {"protect_view": 3}, "--protect_view should be text"),
     ],
