@@ -80,11 +80,11 @@ class _Tally:
     people: dict[Candidate, list[Ids]] = field(default_factory=dict)
 
     def add(self, view: str, population: str, scores: Floats, group: Ids, people: Ids) -> None:
-        """Add the predictions of one round.
+        """Add an attacker's predictions for the users of one test fold.
 
         Args:
-            view: value of the column ``view`` of the result table.
-            population: value of the column ``population``: protocol and attacker.
+            view: what the attacker sees, such as ``table`` or ``lists``; the column ``view`` of the result table.
+            population: ``protocol/attacker``, such as ``inside/trees``; the column ``population`` of the result table.
             scores: float64 [n, groups], predicted group probabilities.
             group: int64 [n], true groups.
             people: int64 [n], ids of the users.

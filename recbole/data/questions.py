@@ -199,11 +199,11 @@ class EvalRows:
     def resembling(self, other: EvalRows, changed: np.ndarray) -> EvalRows:
         """Return a copy that refers to equal rows of another evaluation, whose scores can then be reused.
 
-        In the copy, the attributes :attr:`like` and :attr:`place` are set.
+        In the copy, :attr:`like` is the other evaluation, and :attr:`place` has the position of the equal row in it.
 
         Args:
-            other: evaluation rows of the same kind, ascending by :attr:`number`. They belong to the same log with other
-                forgotten rows, or to the clean log if spam rows were appended to it.
+            other: evaluation rows of the same kind, ascending by :attr:`number`: from the same log with other forgotten
+                rows, or, if this log contains spam, from the log without the spam.
             changed: int64, ids of the users (or sessions) whose rows may differ. For all others, rows with the same
                 number must have the same inputs and histories in both evaluations.
         """

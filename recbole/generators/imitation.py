@@ -73,7 +73,7 @@ class FakeInteractions(Fakes):
     separator: str
 
     def write(self, path: str | Path) -> None:
-        """Write the rows as an atomic file with the columns in :attr:`columns`."""
+        """Write the rows as a file in RecBole's atomic format, with the columns in :attr:`columns`."""
         write_atomic(path, self.columns, self.types, self.separator)
 
 

@@ -43,7 +43,7 @@ class Figure:
     within: float = 0
 
     def agrees(self, count: int) -> bool:
-        """Return whether a counted number agrees with the published one."""
+        """Return whether a counted number differs from the published one by at most :attr:`within`."""
         return abs(count - self.value) <= self.within
 
     def __str__(self) -> str:

@@ -84,7 +84,7 @@ def describe(
 
 
 def write_beside(path: Path, record: dict[str, Any]) -> None:
-    """Write the record of a model next to its checkpoint file, and add the SHA-256 of this file to the record.
+    """Write the record of a model next to its checkpoint file, and add the SHA-256 of the checkpoint to the record.
 
     Args:
         path: the checkpoint file, ``X.pth``; the record becomes ``X.json``.

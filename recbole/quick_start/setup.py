@@ -49,7 +49,7 @@ class Setup(Run):
 
     Attributes:
         dataset: the complete data, including injected spam, with no interaction forgotten.
-        scenario: what the requests ask to forget (sensitive items, spam, a user attribute), with the files about it.
+        scenario: what the requests ask to forget (sensitive items, spam, a user attribute), and the files that list it.
         requests: the deletion requests in the order in which they are processed; None in a run that forgets nothing.
     """
 

@@ -173,7 +173,9 @@ class Scenario(ABC):
         return self.dataset.eval_rows("test")
 
     def questions(self) -> tuple[EvalSettings, list[Probe[Views]]]:
-        """Return the settings of the evaluation at a checkpoint, and its parts (probes) in the order of their results.
+        """Return the settings for evaluating a checkpoint, and the probes in the order in which they write their rows.
+
+        A probe is a part of the evaluation, such as the metrics of utility or those of the forgotten interactions.
 
         With ``sensitive_eval_only``, the ranking metrics on the test data are left out.
         """

@@ -35,20 +35,21 @@ AT_ONCE = 2**10
 class Readers:
     """Counts how often retained training examples read each row of a model's embedding tables.
 
-    An example reads a row if its loss uses the row. Counted are the tables that the model's method ``reads`` names: a
-    row of these is read only by examples with the row's id. Item tables are not counted if negatives are drawn
-    uniformly, because any item may then be drawn.
+    An example reads a row if its loss uses the row. Only tables are counted that the model's method ``reads`` names:
+    their row i is read only by examples that contain user (or item) i, or have item i as a negative. Item tables are
+    left out if negatives are drawn uniformly, because every item may then be drawn.
 
     Args:
         model: a recommender.
         dataset: the data, with a mask of the forgotten rows (interactions).
         negatives: the sampler of negatives for the model's batches.
-        names: names of the parameters that may change; tables among them are counted.
+        names: names of the parameters that may change; the reads of the tables among them are counted.
 
     Attributes:
         names: names of the tables whose reads are counted.
         counts: table name to the number of reads of each table row, int64 [table rows].
-        drawn: names of those of the given parameters whose rows are also read for drawn negatives (item tables).
+        drawn: names of the item tables among the parameters in the argument ``names`` whose rows are also read when
+            their item is drawn as a negative.
     """
 
     def __init__(

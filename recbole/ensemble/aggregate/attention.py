@@ -34,7 +34,7 @@ class _Side(nn.Module):
         self.h = nn.Parameter(torch.full((k,), 0.01, device=device))
 
     def forward(self, transferred: torch.Tensor) -> torch.Tensor:
-        """Return the shards' attention weights for each user (or item), float [shards, n, 1]; each user's sum to 1.
+        """Return each user's (or item's) attention weights for the shards, which sum to 1, float [shards, n, 1].
 
         Args:
             transferred: float [shards, n, d], embeddings of n users (or items) in each shard, after the shard's linear

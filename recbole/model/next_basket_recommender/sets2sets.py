@@ -65,7 +65,9 @@ class Sets2Sets(NextBasketRecommender):
         size, hidden = config["embedding_size"], config["hidden_size"]
         self.n_slots = config["MAX_NBR_HISTORY_BASKETS"]
         if not self.n_slots or self.n_slots < 0:
-            raise UserError("MAX_NBR_HISTORY_BASKETS: Sets2Sets needs a limit of history baskets; set it to 1 or more")
+            raise UserError(
+                "MAX_NBR_HISTORY_BASKETS: Sets2Sets needs a largest number of baskets in a history; set it to 1 or more"
+            )
         self.set_loss_weight, self.set_loss_gradient = config["set_loss_weight"], config["set_loss_gradient"]
         self.weighted = config["inverse_frequency_weights"]
         self.encoder_embedding = nn.Embedding(self.n_items, size)

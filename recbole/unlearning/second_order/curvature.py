@@ -180,7 +180,7 @@ class Held:
         return tensor.detach()
 
     def count_all(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Count the bytes of tensors that are kept in addition to what autograd graphs save."""
+        """Add the bytes of tensors to the count, for tensors that stay in memory beside those that autograd saves."""
         for tensor in tensors:
             self.count(tensor)
 
