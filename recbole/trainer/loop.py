@@ -310,7 +310,10 @@ class TrainingLoop:
         """Set model, optimizer, progress and random generators to the values in a snapshot."""
         own, kind = self.model.state_dict(), type(self.model).__name__
         self.progress = _progress(state["progress"])
-        for weights in (state["state_dict"], state["best"] and state["best"]["state_dict"], state["kept"]):
+        best = state["best"] and {key: state["best"][key] for key in ("state_dict", "optimizer")}
+        if best and best["optimizer"] is not None and best["optimizer"].keys() != self.optimizer.state_dict().keys():
+            raise ValueError("the best epoch's optimizer has other entries")
+        for weights in (state["state_dict"], best and best["state_dict"], state["kept"]):
             if weights is not None:
                 check_weights(own, {"state_dict": weights}, resume.path, kind)
         self.model.load_state_dict(state["state_dict"])
@@ -319,16 +322,14 @@ class TrainingLoop:
         self.scaler.load_state_dict(state["scaler"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
-        self.best_state, self.kept = state["best"], state["kept"]
+        self.best_state, self.kept = best, state["kept"]
         self.fitted = None if state["fitted"] is None else _progress(state["fitted"])
         resume.restore_generators(state)
 
 
 def _progress(values: dict[str, Any]) -> Progress:
     """Return the progress stored in a snapshot; raise a TypeError if a value has the wrong type."""
-    usual = vars(Progress(best_score=0.0))
-    if values["best_score"] is None:
-        usual["best_score"] = None
+    usual = vars(Progress(best_score=None if values["best_score"] is None else 0.0))
     return Progress(**{key: alike(value, usual[key]) for key, value in values.items()})
 
 

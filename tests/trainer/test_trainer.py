@@ -486,3 +486,14 @@ def test_nothing_is_left_of_a_snapshot_that_a_kill_tore(snapshots):
     resume.save({})
     resume.remove()
     assert not list(resume.path.parent.iterdir())
+
+
+def test_a_snapshot_whose_best_epoch_lacks_an_entry_is_told(make, snapshots):
+    with pytest.raises(Killed):
+        make(killed_after(NoisyBPR, 9), snapshots()).fit()
+    state = snapshots().load()
+    best = state["best"]
+    for wrong in ({"state_dict": best["state_dict"]}, best | {"optimizer": 3}, best | {"optimizer": {}}):
+        snapshots().save(state | {"best": wrong})
+        with pytest.raises(UserError, match="is not a snapshot of this run"):
+            make(NoisyBPR, snapshots()).fit()
