@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from recbole.config.field_names import Field, check_field_names
 
@@ -22,17 +22,14 @@ BASKET_LENGTHS = "history_item_length_per_basket"
 TARGET_ITEMS = "target_item_list"
 TARGET_LENGTH = "target_item_length"
 
-Data = TypeVar("Data", bound="Dataset")
 
-
-def with_different_fields(data: Data) -> Data:
-    """Return a data set unchanged, after checking that the columns of its batches have different names.
+def check_batch_fields(data: Dataset) -> None:
+    """Check that the columns of a data set's batches have different names.
 
     Raises:
         UserError: two columns have the same name.
     """
     check_field_names(data.config.as_dict(), data.config.where, [*_loaded(data), *_made(data)])
-    return data
 
 
 def _columns(data: Dataset) -> list[str]:

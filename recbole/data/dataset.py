@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
-from recbole.data.batch_fields import with_different_fields
+from recbole.data.batch_fields import check_batch_fields
 from recbole.data.candidates import Sampled
 from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction
@@ -23,6 +23,7 @@ from recbole.data.questions import EvalRows, Labelled, Questions
 from recbole.data.ragged import ranges
 from recbole.data.recbole_names import RecBoleNames
 from recbole.data.shown_columns import shown_columns
+from recbole.data.sizes import check_sizes
 from recbole.data.spam_rows import append
 from recbole.data.split import TRAIN
 from recbole.utils import ModelType, UserError
@@ -332,19 +333,18 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Datas
         model_type: the model's type; None for the type of the class that the configuration was made with or bound to.
 
     Raises:
-        UserError: ``task_type`` contradicts the model, the model's class is not known yet, ``benchmark_filename`` is
-            set for another task than CF, or two fields have the same name.
+        UserError: the model's class is not known yet, or a setting does not fit the model's task or the data.
     """
     model_type = config["MODEL_TYPE"] if model_type is None else model_type
     if model_type is None:
         raise UserError(f"the task of {config['model']} is not known: call config.bind_model, or pass model_type")
     module, name = _TASKS[model_type]
     cls: type[Dataset] = getattr(importlib.import_module(f"recbole.data.{module}"), name)
-    task = config["task_type"]
-    if task and task != cls.task_type:
+    if (task := config["task_type"]) and task != cls.task_type:
         raise UserError(f"task_type: {config['model']} is a {cls.task_type} model, not {task}; leave --task_type out")
     if config["benchmark_filename"] and cls.task_type != "CF":
-        raise UserError(
-            f"benchmark_filename: only CF data can be split by files, not {cls.task_type} data; leave it null"
-        )
-    return with_different_fields(cls.from_config(config))
+        raise UserError(f"benchmark_filename: only CF data can be split by files, not {cls.task_type}; leave it null")
+    data = cls.from_config(config)
+    check_batch_fields(data)
+    check_sizes(config, data.n_items - 1)
+    return data

@@ -127,7 +127,8 @@ def refuse_times(columns: Columns, rows: np.ndarray, files: Mapping[Path, int], 
     times = columns.get(name)
     if times is None or times.dtype.kind != "f":
         return
-    wrong = rows[~np.isfinite(times[rows])]
+    odd = ~np.isfinite(times)
+    wrong = rows[odd[rows]] if odd.any() else rows[:0]
     if not len(wrong):
         return
     at, time = int(wrong[0]), times[wrong[0]]

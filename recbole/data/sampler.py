@@ -141,13 +141,20 @@ class NegativeSampler:
     def _refuse_rare(self, dataset: Dataset, popularity: _Popularity) -> None:
         """Raise a UserError if proposed items can so rarely be negatives of a user that drawing would hardly end.
 
-        This happens if ``alpha`` makes a few items far more likely than all others, and the user has these items.
+        This happens if ``alpha`` makes a few items far more likely than all others, and the user has these items. The
+        pairs of users and items are compared only if the numbers of items leave this possible.
         """
+        if popularity.free_at_least(self._most_excluded()) * _MOST_ATTEMPTS >= 1:
+            return
         if popularity.least_free(*self._excluded(dataset)) * _MOST_ATTEMPTS < 1:
             raise UserError(
                 f"train_neg_sample_args alpha {self.alpha}: nearly all items drawn would be a few that some user has, "
                 "so that drawing another one would hardly end; choose an alpha nearer to 0"
             )
+
+    def _most_excluded(self) -> int:
+        """Return an upper bound of the number of items that cannot be negatives of one user."""
+        return int(self.held.max(initial=0))
 
     def _excluded(self, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
         """Return the distinct pairs of user and item ids (int64 each) whose item cannot be a negative of the user."""
@@ -257,9 +264,17 @@ class _Popularity:
         Args:
             users, items: int64 [n], distinct pairs of ids; the item cannot be a negative of the user.
         """
-        accepted = np.diff(self.cumulative, prepend=0.0) * np.minimum(self.share, 1)
-        most = np.bincount(users, accepted[items]).max(initial=0.0)
-        return float((accepted.sum() - most) / self.cumulative[-1])
+        accepted = self._accepted()
+        return float(accepted.sum() - np.bincount(users, accepted[items]).max(initial=0.0))
+
+    def free_at_least(self, n: int) -> float:
+        """Return a lower bound of :meth:`least_free` if at most ``n`` items are excluded for each user."""
+        accepted = np.sort(self._accepted())
+        return float(accepted[: max(len(accepted) - n, 0)].sum())
+
+    def _accepted(self) -> np.ndarray:
+        """Return the probability that a proposal is this item and is accepted, float64 [n_items]."""
+        return np.diff(self.cumulative, prepend=0.0) * np.minimum(self.share, 1) / self.cumulative[-1]
 
     def propose(self, uniform: np.ndarray) -> np.ndarray:
         """Return the item id that each uniform random number selects."""
@@ -297,6 +312,10 @@ class NextItemSampler(NegativeSampler):
     def _taken(self, ids: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return for each drawn item whether it is the target item (``ids``), bool [n]."""
         return ids == items
+
+    def _most_excluded(self) -> int:
+        """Return 1: of a target item, only itself is excluded."""
+        return 1
 
     def _excluded(self, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
         """Return each item id twice (int64 each): a target item cannot be its own negative."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recbole.config import Config
-from recbole.data.sizes import check_sizes
 from recbole.doors.binding import bound
 from recbole.doors.data import create_dataset, data_preparation
 from recbole.doors.utils import get_trainer, init_logger
@@ -139,7 +138,6 @@ def _trained(config: Config, saved: bool, verbose: bool = True) -> Result:
         logger.warning(line)
     dataset = create_dataset(config)
     logger.info(dataset)
-    check_sizes(config, dataset.item_num - 1)
     train_data, valid_data, test_data = data_preparation(config, dataset)
     init_seed(config["seed"], config["reproducibility"], config["device"])
     model = get_model(config["model"])(config, train_data.dataset).to(config["device"])

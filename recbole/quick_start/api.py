@@ -16,7 +16,6 @@ from recbole.config.derived import device_settings
 from recbole.config.layers import has_properties
 from recbole.config.plain import refuse_odd_text
 from recbole.data.dataset import Dataset, create_dataset
-from recbole.data.sizes import check_sizes
 from recbole.evaluator import EvalSettings, Reference, build_views, check_metrics, evaluate, get_probe
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.passed import (
@@ -105,9 +104,7 @@ def load_data(
     check_metrics(config)
     for line in config.warnings:
         logger.warning(line)
-    data = create_dataset(config, model_class.type)
-    check_sizes(config, data.n_items - 1)
-    return Bench(Run(config, model_class), data)
+    return Bench(Run(config, model_class), create_dataset(config, model_class.type))
 
 
 class Bench:

@@ -12,7 +12,6 @@ import recbole
 from recbole.config import Config
 from recbole.config.identity import Identity, told
 from recbole.data.dataset import Dataset, create_dataset
-from recbole.data.sizes import check_sizes
 from recbole.ensemble.model import Ensemble
 from recbole.ensemble.partitioning import check_ensemble
 from recbole.evaluator import Views, check_metrics
@@ -234,7 +233,6 @@ def begin(config: Config, scenario: Scenario, forgetting: bool) -> Setup:
         logger.warning(line)
     clean = create_dataset(config, model_class.type)
     logger.info(clean)
-    check_sizes(config, clean.n_items - 1)
     dataset = scenario.open(clean)
     if config["sensitive_eval_only"] and scenario.listed is None:
         raise UserError("--sensitive_eval_only needs --sensitive_category, which lists the items to count")

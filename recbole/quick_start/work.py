@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +77,6 @@ class Work:
     others: Others = field(default_factory=dict)
     monolithic: Mapping[int, Stored] = field(default_factory=dict)
 
-    @cached_property
-    def base_sha256(self) -> str:
-        """The SHA-256 of the base model's file, in hexadecimal digits."""
-        return self.base.sha256
-
     @property
     def selected_epochs(self) -> dict[str, Any]:
         """The epochs (from 0) that validation selected.
@@ -104,8 +98,8 @@ class Work:
         interactions.
         """
         more = {**self.hyper, **self.setup.scenario.decides()}
-        base = self.base.identity or Identity({"foreign": self.base_sha256})
-        return self.setup.unlearned_identity(self.state(checkpoint), base, self.base_sha256, more)
+        base = self.base.identity or Identity({"foreign": self.base.sha256})
+        return self.setup.unlearned_identity(self.state(checkpoint), base, self.base.sha256, more)
 
     @property
     def stem(self) -> Path:

@@ -222,3 +222,11 @@ def test_an_exponent_that_leaves_a_target_hardly_any_negative_gives_an_error_ins
     with pytest.raises(UserError, match=r"alpha 30: .* nearer to 0"):
         NextItemSampler(dataset, "popularity", 30)
     assert NextItemSampler(dataset, "popularity", 1) is not None
+
+
+@pytest.mark.parametrize("alpha", [-3.0, 0.5, 1.0, 4.0])
+def test_the_bound_by_numbers_of_items_never_exceeds_the_share_that_is_free(small_dataset, alpha):
+    for kind in (NegativeSampler, NextItemSampler):
+        made = kind(small_dataset, "popularity", alpha)
+        bound = made.popularity.free_at_least(made._most_excluded())
+        assert 0 <= bound <= made.popularity.least_free(*made._excluded(small_dataset)) + 1e-12
