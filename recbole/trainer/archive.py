@@ -49,7 +49,7 @@ _RACY = 1.0
 A second change within so short a time may leave the modification time, and so go unnoticed.
 """
 
-_sound: dict[Path, tuple[Stamp | None, frozenset[str]]] = {}
+_sound: dict[Path, tuple[Stamp, frozenset[str]]] = {}
 """Files already checked: path to ``((device, inode, size, mtime_ns), Python globals that the pickle looks up)``."""
 
 
@@ -75,13 +75,15 @@ def checked_archive(path: Path) -> frozenset[str]:
         UserError: the file is not an uncompressed zip archive with one pickle, is damaged, or its SHA-256 differs from
             that in the ``.json`` record next to it.
     """
-    status, now = path.stat(), stamp(path)
+    now = stamp(path)
+    if now is None:
+        raise UserError(f"{path}: was removed while it was read")
     if path in _sound and _sound[path][0] == now:
         return _sound[path][1]
     digest = _expected(path)
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            members = list(_members(archive, file, status.st_size))
+            members = list(_members(archive, file, now.size))
             pickled = _read(members, file)
         names = _looked_up(pickled)
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, struct.error, UnicodeError) as error:
@@ -92,7 +94,7 @@ def checked_archive(path: Path) -> frozenset[str]:
             f"{path}: its SHA-256 differs from that in {path.with_suffix('.json').name} next to it: one of the "
             "two files was changed; restore it, or delete the .json if the .pth is correct"
         )
-    if time.time() - status.st_mtime > _RACY:
+    if time.time() - now.changed / 1e9 > _RACY:
         _sound[path] = now, names
     return names
 

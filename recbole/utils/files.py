@@ -10,7 +10,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 from recbole.utils.errors import UserError
 from recbole.utils.folders import make_folder
@@ -204,16 +204,22 @@ def finite(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
-Stamp = tuple[int, int, int, int]
+class Stamp(NamedTuple):
+    """What tells a file from one that replaced it: device, inode, size in bytes and time of change in nanoseconds."""
+
+    device: int
+    inode: int
+    size: int
+    changed: int
 
 
 def stamp(path: str | Path) -> Stamp | None:
-    """Return ``(device, inode, size, time of change in ns)``, which changes with the file; None if there is no file."""
+    """Return the stamp of a file; None if there is no file."""
     try:
         status = os.stat(path)
     except OSError:
         return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def sha256_of_file(path: str | Path) -> str:
